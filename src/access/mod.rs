@@ -1,0 +1,3 @@
+//! Access.
+mod config;
+pub use config::Limits;

@@ -1,0 +1,3 @@
+//! Delivery.
+mod config;
+pub use config::Config;

@@ -1,0 +1,24 @@
+//! `[hub]`.
+
+use serde::Deserialize;
+
+use crate::units::ByteSize;
+
+/// What the hub keeps.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Updates kept per topic for resume and replay.
+    pub history: usize,
+    /// Bytes kept over all topics; beyond them the oldest go first.
+    pub history_bytes: ByteSize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            history: 1024,
+            history_bytes: ByteSize::mib(256),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Hub.
+mod config;
+pub use config::Config;

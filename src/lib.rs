@@ -1,0 +1,11 @@
+//! Tickwire.
+pub mod access;
+pub mod delivery;
+pub mod hub;
+pub mod market;
+pub mod sandbox;
+pub mod server;
+pub mod shutdown;
+pub mod telemetry;
+pub mod units;
+pub mod upstream;

@@ -1,0 +1,3 @@
+//! The `tickwire` binary.
+
+fn main() {}

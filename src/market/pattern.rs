@@ -1,0 +1,205 @@
+//! Patterns over topics, as NATS subjects have them.
+
+use std::{cmp::Ordering, fmt, sync::Arc};
+
+use super::{Topic, TopicError};
+
+/// A topic in which a token may be `*` (exactly one token) and the last may be `>` (one or more).
+/// A plain topic is the pattern that matches itself. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Pattern {
+    text: Arc<str>,
+    wildcard: bool,
+}
+
+impl Pattern {
+    /// Reads a topic or pattern exactly as it is written.
+    ///
+    /// # Errors
+    /// [`TopicError`] names the rule that the text breaks.
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
+        Self::check(text).map(|wildcard| Self {
+            text: text.into(),
+            wildcard,
+        })
+    }
+
+    /// Whether `text` has a wildcard, once it is known to obey the grammar.
+    pub(super) fn check(text: &str) -> Result<bool, TopicError> {
+        if text.len() > Topic::MAX_BYTES {
+            return Err(TopicError::TooLong);
+        }
+        let (mut wildcard, mut tail) = (false, false);
+        for (index, token) in text.split('.').enumerate() {
+            if index == Topic::MAX_TOKENS {
+                return Err(TopicError::TooManyTokens);
+            }
+            if tail {
+                return Err(TopicError::TailNotLast);
+            }
+            match token {
+                "" => return Err(TopicError::EmptyToken),
+                "*" => wildcard = true,
+                ">" => (wildcard, tail) = (true, true),
+                token => token.bytes().try_for_each(token_byte)?,
+            }
+        }
+        Ok(wildcard)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// False for a plain topic.
+    pub fn is_wildcard(&self) -> bool {
+        self.wildcard
+    }
+
+    /// The topic that this is, when it has no wildcard.
+    pub fn as_topic(&self) -> Option<Topic> {
+        if self.wildcard {
+            None
+        } else {
+            Topic::parse(&self.text).ok()
+        }
+    }
+
+    /// Whether `topic` is one of those meant.
+    pub fn matches(&self, topic: &str) -> bool {
+        if !self.wildcard {
+            return &*self.text == topic;
+        }
+        let mut tokens = topic.split('.');
+        for mine in self.text.split('.') {
+            match (mine, tokens.next()) {
+                (_, None) => return false,
+                (">", Some(_)) => return true,
+                ("*", Some(_)) => {}
+                (mine, Some(theirs)) if mine == theirs => {}
+                _ => return false,
+            }
+        }
+        tokens.next().is_none()
+    }
+
+    /// Orders by how specific a pattern is, most specific greatest: token by token from the left, an
+    /// exact token above `*`, and `*` above `>`. Meant for patterns that match one common topic.
+    pub fn cmp_specificity(&self, other: &Self) -> Ordering {
+        let rank = |token: &str| match token {
+            ">" => 0,
+            "*" => 1,
+            _ => 2,
+        };
+        let (mut mine, mut theirs) = (self.text.split('.'), other.text.split('.'));
+        loop {
+            match (mine.next(), theirs.next()) {
+                (Some(a), Some(b)) if rank(a) == rank(b) => {}
+                (Some(a), Some(b)) => return rank(a).cmp(&rank(b)),
+                (a, b) => return a.is_some().cmp(&b.is_some()),
+            }
+        }
+    }
+}
+
+fn token_byte(byte: u8) -> Result<(), TopicError> {
+    if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
+        Ok(())
+    } else {
+        Err(TopicError::BadCharacter)
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pattern({})", self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn wildcards_match_as_nats_subjects_do() {
+        let cases = [
+            ("price.*", "price.BTC-USD", true),
+            ("price.*", "price.BTC-USD.binance", false),
+            ("price.*", "price", false),
+            ("price.>", "price.BTC-USD", true),
+            ("price.>", "price.BTC-USD.binance", true),
+            ("price.>", "price", false),
+            ("*.*.binance", "price.BTC-USD.binance", true),
+            (">", "anything.at.all", true),
+            ("*", "one", true),
+            ("*", "one.two", false),
+            ("price.BTC-USD", "price.BTC-USD", true),
+            ("price.BTC-USD", "price.BTC-USDT", false),
+        ];
+        for (text, topic, expected) in cases {
+            assert_eq!(pattern(text).matches(topic), expected, "{text} {topic}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_stands_alone_and_a_tail_stands_last() {
+        for (text, error) in [
+            ("price.B*", TopicError::BadCharacter),
+            ("price.**", TopicError::BadCharacter),
+            ("price.>.x", TopicError::TailNotLast),
+            ("", TopicError::EmptyToken),
+            ("*.*.*.*.*.*.*.*.*", TopicError::TooManyTokens),
+        ] {
+            assert_eq!(Pattern::parse(text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn specificity_is_compared_from_the_left() {
+        let most_to_least = ["a.b.c", "a.b.*", "a.b.>", "a.*.c", "a.>", "*.b.c", ">"];
+        for pair in most_to_least.windows(2) {
+            let (more, less) = (pattern(pair[0]), pattern(pair[1]));
+            assert_eq!(more.cmp_specificity(&less), Ordering::Greater, "{pair:?}");
+            assert_eq!(less.cmp_specificity(&more), Ordering::Less, "{pair:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_topic_matches_itself_and_its_generalisations(
+            tokens in proptest::collection::vec("[a-z]{1,3}", 1..8),
+            star in 0usize..8,
+            cut in 0usize..8,
+        ) {
+            let topic = tokens.join(".");
+            prop_assert!(pattern(&topic).matches(&topic));
+            let mut starred = tokens.clone();
+            let at = star % starred.len();
+            starred[at] = "*".into();
+            prop_assert!(pattern(&starred.join(".")).matches(&topic));
+            let mut tailed = tokens[..cut % tokens.len()].to_vec();
+            tailed.push(">".into());
+            prop_assert!(pattern(&tailed.join(".")).matches(&topic));
+        }
+
+        #[test]
+        fn reading_never_panics(text in ".{0,200}") {
+            if let Ok(pattern) = Pattern::parse(&text) {
+                prop_assert!(pattern.as_str().len() <= Topic::MAX_BYTES);
+            }
+        }
+    }
+}

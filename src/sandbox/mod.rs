@@ -1,0 +1,2 @@
+//! Sandbox.
+pub mod config;

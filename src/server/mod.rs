@@ -1,0 +1,3 @@
+//! Server.
+mod config;
+pub use config::Config;

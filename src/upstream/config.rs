@@ -1,0 +1,149 @@
+//! `[[feeds]]` and `[consolidate]`.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::units::{SecretSource, Span};
+
+/// One configured upstream.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedConfig {
+    /// The `<source>` in topics and messages.
+    pub name: String,
+    /// The code that knows the API.
+    pub provider: ProviderKind,
+    /// Which of the API's endpoints; absent means the provider's first.
+    pub endpoint: Option<String>,
+    /// Where the API is: `https://…`, or `sandbox:/path` for the simulated one.
+    pub base_url: Option<String>,
+    /// Canonical symbols to fetch.
+    #[serde(default)]
+    pub symbols: Vec<String>,
+    /// The API's own ids by symbol, where it has ids of its own.
+    #[serde(default)]
+    pub ids: BTreeMap<String, Id>,
+    /// Time between polls.
+    #[serde(default = "default_every")]
+    pub every: Span,
+    /// Longest a request may take in all.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// Age at which a topic of this feed is stale; absent means five times `every`.
+    pub stale_after: Option<Span>,
+    /// Whether `/readyz` waits for it.
+    #[serde(default)]
+    pub required: bool,
+    /// Whether loopback and private addresses may be asked.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// A larger move, in per cent, from one value to the next is quarantined until confirmed.
+    #[serde(default = "default_jump")]
+    pub max_jump_pct: f64,
+    /// What the upstream allows; feeds of one host and key share it.
+    pub budget: Option<BudgetConfig>,
+    /// The key that the API wants.
+    pub api_key: Option<SecretSource>,
+    /// Topics of a `synthetic` feed.
+    #[serde(default = "default_topics")]
+    pub topics: usize,
+    /// Updates a second of a `synthetic` feed, over all its topics.
+    #[serde(default = "default_rate")]
+    pub rate: u32,
+    /// About how large a message of a `synthetic` feed is, in bytes.
+    #[serde(default = "default_payload")]
+    pub payload_bytes: usize,
+}
+
+/// An id of an API, written as a string or an integer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "IdForm")]
+pub struct Id(pub String);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum IdForm {
+    Text(String),
+    Number(u64),
+}
+
+impl From<IdForm> for Id {
+    fn from(form: IdForm) -> Self {
+        match form {
+            IdForm::Text(text) => Self(text),
+            IdForm::Number(number) => Self(number.to_string()),
+        }
+    }
+}
+
+/// The APIs that are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProviderKind {
+    /// CoinGecko.
+    Coingecko,
+    /// Binance spot.
+    Binance,
+    /// Token Metrics.
+    TokenMetrics,
+    /// mempool.space.
+    Mempool,
+    /// Made in the process, for load tests.
+    Synthetic,
+}
+
+/// What an upstream allows.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetConfig {
+    /// Feeds that name the same host (and key) share one budget; absent means the URL's host.
+    pub host: Option<String>,
+    /// Units a minute.
+    pub per_minute: u32,
+    /// Units that one request costs.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+    /// Units a month.
+    pub per_month: Option<u64>,
+}
+
+/// How sources become one price.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConsolidateConfig {
+    /// Quotes that count as another: `{ USDT = "USD" }`. Never by default.
+    pub quote_as: BTreeMap<String, String>,
+    /// Order of sources for failover.
+    pub prefer: Vec<String>,
+}
+
+fn default_every() -> Span {
+    Span::secs(10)
+}
+fn default_timeout() -> Span {
+    Span::secs(10)
+}
+fn default_jump() -> f64 {
+    50.0
+}
+fn default_topics() -> usize {
+    100
+}
+fn default_rate() -> u32 {
+    2000
+}
+fn default_payload() -> usize {
+    200
+}
+fn default_weight() -> u32 {
+    1
+}
+
+impl FeedConfig {
+    /// Age at which a topic of this feed is stale.
+    pub fn stale_after(&self) -> Span {
+        self.stale_after
+            .unwrap_or(Span(self.every.0.saturating_mul(5)))
+    }
+}

@@ -1,0 +1,3 @@
+//! Upstream.
+pub mod config;
+pub mod providers;
