@@ -3,6 +3,7 @@ pub mod access;
 pub mod delivery;
 pub mod hub;
 pub mod market;
+pub mod protocol;
 pub mod sandbox;
 pub mod server;
 pub mod shutdown;

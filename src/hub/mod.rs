@@ -1,3 +1,248 @@
-//! Hub.
+//! Where producers and consumers meet: every topic's sequence, last value, history and freshness,
+//! and the broadcast channels out. Nothing here awaits, so a slow client can never delay a
+//! publish.
+//!
+//! An *outlet* is one broadcast channel; each delivery shard reads one. A topic sends only to the
+//! outlets that registered interest in it, so that an update that nobody wants costs its encoding
+//! alone.
+
 mod config;
+mod freshness;
+mod health;
+mod issued;
+mod metrics;
+mod ring;
+mod slot;
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    sync::{
+        Arc,
+        atomic::{AtomicIsize, AtomicU32, Ordering},
+    },
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
 pub use config::Config;
+pub use freshness::{Transition, Trouble};
+pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport};
+pub use issued::Issued;
+pub use slot::{Head, Joined, Outcome, Slot};
+
+use crate::{
+    market::{Epoch, Pattern, Source, State, Tick, Topic},
+    telemetry::Telemetry,
+    units::Micros,
+};
+
+/// Number of a topic in a hub: small, dense, never reused.
+pub type TopicId = u32;
+
+/// The most outlets a hub has: one bit each.
+pub const OUTLETS_MAX: usize = 64;
+
+/// Events that wait in an outlet. A shard that falls further behind learns so and catches up from
+/// the rings.
+const OUTLET_CAPACITY: usize = 4096;
+
+/// What comes out of an outlet.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A numbered update.
+    Update(Arc<Issued>),
+    /// A topic's freshness has changed.
+    Status(Arc<StatusChange>),
+}
+
+/// A change of freshness, and whose.
+#[derive(Debug)]
+pub struct StatusChange {
+    /// Whose.
+    pub slot: Arc<Slot>,
+    /// What has changed.
+    pub transition: Transition,
+}
+
+/// The topics and the ways out.
+#[derive(Debug)]
+pub struct Hub {
+    topics: DashMap<Topic, Arc<Slot>>,
+    next_id: AtomicU32,
+    epoch: Epoch,
+    outlets: Box<[broadcast::Sender<Event>]>,
+    config: Config,
+    history_bytes: AtomicIsize,
+    trimming: Mutex<()>,
+    metrics: metrics::Metrics,
+}
+
+impl Hub {
+    /// A hub without topics, with `outlets` ways out (at most [`OUTLETS_MAX`]), that numbers under
+    /// `epoch`.
+    pub fn new(config: Config, outlets: usize, epoch: Epoch, telemetry: &Telemetry) -> Self {
+        let outlets = outlets.clamp(1, OUTLETS_MAX);
+        Self {
+            topics: DashMap::new(),
+            next_id: AtomicU32::new(0),
+            epoch,
+            outlets: (0..outlets)
+                .map(|_| broadcast::channel(OUTLET_CAPACITY).0)
+                .collect(),
+            config,
+            history_bytes: AtomicIsize::new(0),
+            trimming: Mutex::new(()),
+            metrics: metrics::Metrics::new(telemetry),
+        }
+    }
+
+    /// The numbering under which topics begin.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// Number of outlets.
+    pub fn outlets(&self) -> usize {
+        self.outlets.len()
+    }
+
+    /// Opens an outlet: what is sent from now on comes out. `None` when there is no such outlet.
+    pub fn open(&self, outlet: usize) -> Option<broadcast::Receiver<Event>> {
+        self.outlets.get(outlet).map(broadcast::Sender::subscribe)
+    }
+
+    /// The topic, which is created without a value where it is new.
+    pub fn declare(&self, topic: &Topic) -> Arc<Slot> {
+        if let Some(slot) = self.topic(topic.as_str()) {
+            return slot;
+        }
+        let entry = self.topics.entry(topic.clone());
+        let slot = entry.or_insert_with(|| {
+            let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Slot::new(id, topic.clone(), self.epoch.clone()))
+        });
+        slot.clone()
+    }
+
+    /// The topic, where it is known.
+    pub fn topic(&self, topic: &str) -> Option<Arc<Slot>> {
+        self.topics.get(topic).map(|slot| slot.clone())
+    }
+
+    /// Topics that `pattern` means, by name.
+    pub fn matching(&self, pattern: &Pattern) -> Vec<Arc<Slot>> {
+        if !pattern.is_wildcard() {
+            return self.topic(pattern.as_str()).into_iter().collect();
+        }
+        let mut slots: Vec<_> = self
+            .topics
+            .iter()
+            .filter(|entry| pattern.matches(entry.key().as_str()))
+            .map(|entry| entry.value().clone())
+            .collect();
+        slots.sort_unstable_by(|a, b| a.topic().cmp(b.topic()));
+        slots
+    }
+
+    /// Publishes a reading that `source` gave at `rx`; it stays live for `stale_after` µs.
+    pub fn publish(
+        &self,
+        tick: &Tick,
+        source: &Source,
+        rx: Micros,
+        stale_after: Micros,
+    ) -> Outcome {
+        self.publish_to(&self.declare(&tick.topic), tick, source, rx, stale_after)
+    }
+
+    /// As [`Hub::publish`], to a topic that the caller has looked up.
+    pub fn publish_to(
+        &self,
+        slot: &Arc<Slot>,
+        tick: &Tick,
+        source: &Source,
+        rx: Micros,
+        stale_after: Micros,
+    ) -> Outcome {
+        let context = slot::Context {
+            outlets: &self.outlets,
+            history: self.config.history,
+            stale_after,
+        };
+        let (outcome, grown) = slot.publish(tick, source, rx, &context);
+        if matches!(outcome, Outcome::Issued(_)) {
+            self.metrics.published(slot.topic().kind());
+        }
+        let total = self.history_bytes.fetch_add(grown, Ordering::Relaxed) + grown;
+        if total > self.config.history_bytes.0.cast_signed() {
+            self.trim();
+        }
+        outcome
+    }
+
+    /// Says that `source` could not confirm `topic`.
+    pub fn trouble(&self, topic: &Topic, source: &Source, trouble: Trouble, now: Micros) {
+        self.declare(topic)
+            .trouble(source, trouble, now, &self.outlets);
+    }
+
+    /// Lets time pass for every topic and counts them by state.
+    pub fn sweep(&self, now: Micros) {
+        let mut counts = [0_u32; State::ALL.len()];
+        for entry in &self.topics {
+            let state = entry.value().sweep(now, &self.outlets);
+            if let Some(count) = counts.get_mut(state as usize) {
+                *count += 1;
+            }
+        }
+        self.metrics.topics(counts);
+    }
+
+    /// Bytes of history kept over all topics.
+    pub fn history_bytes(&self) -> usize {
+        self.history_bytes
+            .load(Ordering::Relaxed)
+            .max(0)
+            .cast_unsigned()
+    }
+
+    /// Drops the oldest updates of all topics until history is 5 % below its bound, so that the
+    /// walk over the topics is paid once for many updates.
+    fn trim(&self) {
+        let _one_at_a_time = self.trimming.lock();
+        let target = self.config.history_bytes.0 - self.config.history_bytes.0 / 20;
+        let mut excess = self.history_bytes().saturating_sub(target);
+        if self.history_bytes() <= self.config.history_bytes.0 {
+            return;
+        }
+        let slots: Vec<_> = self
+            .topics
+            .iter()
+            .map(|entry| entry.value().clone())
+            .collect();
+        let mut oldest: BinaryHeap<_> = slots
+            .iter()
+            .enumerate()
+            .filter_map(|(index, slot)| Some(Reverse((slot.oldest_rx()?, index))))
+            .collect();
+        while excess > 0 {
+            let Some(Reverse((_, index))) = oldest.pop() else {
+                break;
+            };
+            let Some(slot) = slots.get(index) else { break };
+            let freed = slot.drop_oldest();
+            self.history_bytes
+                .fetch_sub(freed.cast_signed(), Ordering::Relaxed);
+            excess = excess.saturating_sub(freed);
+            if let Some(rx) = slot.oldest_rx() {
+                oldest.push(Reverse((rx, index)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

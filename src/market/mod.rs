@@ -11,7 +11,7 @@ mod update;
 
 pub use decimal::{Decimal, DecimalError};
 pub use pattern::Pattern;
-pub use state::{Reason, State};
+pub use state::{Breaker, Reason, State};
 pub use symbol::Symbol;
 pub use tick::{Data, Tick, Value};
 pub use topic::{Topic, TopicError};

@@ -48,6 +48,29 @@ pub enum Reason {
     Bus,
 }
 
+/// State of a feed's circuit breaker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Breaker {
+    /// Requests go out.
+    Closed,
+    /// Requests are held back.
+    Open,
+    /// One request is let through to see.
+    HalfOpen,
+}
+
+impl Breaker {
+    /// The name on the wire and in metric labels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
 impl State {
     /// Every state, best first.
     pub const ALL: [Self; 3] = [Self::Live, Self::Stale, Self::Down];

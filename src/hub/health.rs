@@ -1,0 +1,65 @@
+//! What the hub's readers may know of the feeds, without knowing who polls them.
+
+use serde::Serialize;
+
+use crate::{
+    market::{Breaker, Reason, State},
+    units::Micros,
+};
+
+/// Tells how the feeds are. Declared here so that readers and producers need not name each other.
+pub trait FeedHealth: Send + Sync {
+    /// A report for each configured feed, in configured order.
+    fn feeds(&self, now: Micros) -> Vec<FeedReport>;
+}
+
+/// How one feed is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FeedReport {
+    /// The feed's name.
+    pub name: String,
+    /// Its provider.
+    pub provider: String,
+    /// Freshness of what it publishes.
+    pub state: State,
+    /// Whether readiness waits for it.
+    pub required: bool,
+    /// When it last delivered.
+    pub last_success: Option<Micros>,
+    /// Age of that.
+    pub age_ms: Option<u64>,
+    /// When it is polled next.
+    pub next_due: Option<Micros>,
+    /// Time between polls now in force.
+    pub interval_ms: u64,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+    /// What it may still ask.
+    pub budget: Option<BudgetReport>,
+    /// Why it is not live, or the last thing that went wrong.
+    pub last_error: Option<ErrorReport>,
+}
+
+/// What an upstream still allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BudgetReport {
+    /// Whose budget: feeds of one host and key share it.
+    pub host: String,
+    /// Units left now.
+    pub remaining: u64,
+    /// Units a minute.
+    pub per_minute: u32,
+    /// Units left this month, where that is limited.
+    pub per_month_remaining: Option<u64>,
+}
+
+/// The last thing that went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ErrorReport {
+    /// The kind.
+    pub reason: Reason,
+    /// When.
+    pub at: Micros,
+    /// What, for a person; never a key.
+    pub message: String,
+}

@@ -1,0 +1,269 @@
+//! One topic: its numbering, last value, history, freshness and who is interested, under one short
+//! lock.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use super::{
+    Event, Issued, StatusChange, TopicId,
+    freshness::{Freshness, Transition, Trouble},
+    issued::Draft,
+    ring::Ring,
+};
+use crate::{
+    market::{Epoch, Source, State, Tick, Topic, Update},
+    protocol::event,
+    units::Micros,
+};
+
+/// A topic of the hub.
+#[derive(Debug)]
+pub struct Slot {
+    id: TopicId,
+    topic: Topic,
+    /// The constant beginning of its messages.
+    head: Vec<u8>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    epoch: Epoch,
+    seq: u64,
+    last: Option<Arc<Issued>>,
+    ring: Ring,
+    freshness: Freshness,
+    /// One bit for each outlet that may have subscribers. All are set at birth: an outlet finds out
+    /// by the first update whether somebody waits for this topic, and leaves if nobody does.
+    interested: u64,
+}
+
+/// Where a topic stands at one moment.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The numbering.
+    pub epoch: Epoch,
+    /// The last number issued; 0 before the first.
+    pub seq: u64,
+    /// The last value.
+    pub last: Option<Arc<Issued>>,
+    /// Freshness, and what is told of it.
+    pub status: Transition,
+}
+
+/// What an outlet learns when it joins or catches up.
+#[derive(Debug)]
+pub struct Joined {
+    /// Where the topic stands.
+    pub head: Head,
+    /// Updates beyond the asked position that are still kept, in order and without a hole between
+    /// them; the last is the head.
+    pub missed: Vec<Arc<Issued>>,
+}
+
+/// What became of a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was issued under this sequence number.
+    Issued(u64),
+    /// It equals the last value, which is hereby confirmed.
+    Unchanged,
+}
+
+/// What publishing needs from the hub.
+pub(super) struct Context<'a> {
+    pub(super) outlets: &'a [broadcast::Sender<Event>],
+    pub(super) history: usize,
+    pub(super) stale_after: Micros,
+}
+
+impl Slot {
+    pub(super) fn new(id: TopicId, topic: Topic, epoch: Epoch) -> Self {
+        let inner = Inner {
+            epoch,
+            seq: 0,
+            last: None,
+            ring: Ring::default(),
+            freshness: Freshness::default(),
+            interested: u64::MAX,
+        };
+        let head = event::update_head(topic.as_str());
+        Self {
+            id,
+            topic,
+            head,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// The topic's number in its hub.
+    pub fn id(&self) -> TopicId {
+        self.id
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// Numbers, stores and sends `tick`, unless it equals the last value. Also returns by how many
+    /// bytes history has grown.
+    pub(super) fn publish(
+        self: &Arc<Self>,
+        tick: &Tick,
+        source: &Source,
+        rx: Micros,
+        context: &Context<'_>,
+    ) -> (Outcome, isize) {
+        let draft = Draft::new(&tick.data, tick.ts, rx, source);
+        let mut inner = self.inner.lock();
+        let unchanged = inner
+            .last
+            .as_ref()
+            .is_some_and(|last| last.update.data == draft.data());
+        let transition = inner.freshness.confirm(source, rx, context.stale_after);
+        self.announce(&inner, transition, context.outlets);
+        if unchanged {
+            return (Outcome::Unchanged, 0);
+        }
+        inner.seq += 1;
+        let seq = inner.seq;
+        let (frame, data) = draft.frame(&self.head, seq);
+        let update = Update {
+            topic: self.topic.clone(),
+            epoch: inner.epoch.clone(),
+            seq,
+            ts: tick.ts,
+            rx,
+            source: source.clone(),
+            data,
+        };
+        let issued = Arc::new(Issued::new(self.id, update, frame));
+        let before = inner.ring.bytes();
+        inner.ring.push(issued.clone(), context.history);
+        inner.last = Some(issued.clone());
+        send(&inner, context.outlets, || Event::Update(issued.clone()));
+        (Outcome::Issued(seq), difference(before, inner.ring.bytes()))
+    }
+
+    /// The source could not confirm.
+    pub(super) fn trouble(
+        self: &Arc<Self>,
+        source: &Source,
+        trouble: Trouble,
+        now: Micros,
+        outlets: &[broadcast::Sender<Event>],
+    ) {
+        let mut inner = self.inner.lock();
+        let transition = inner.freshness.trouble(source, trouble, now);
+        self.announce(&inner, transition, outlets);
+    }
+
+    /// Lets time pass: what has aged is announced.
+    pub(super) fn sweep(
+        self: &Arc<Self>,
+        now: Micros,
+        outlets: &[broadcast::Sender<Event>],
+    ) -> State {
+        let mut inner = self.inner.lock();
+        let transition = inner.freshness.evaluate(now);
+        self.announce(&inner, transition, outlets);
+        inner.freshness.state()
+    }
+
+    fn announce(
+        self: &Arc<Self>,
+        inner: &Inner,
+        transition: Option<Transition>,
+        outlets: &[broadcast::Sender<Event>],
+    ) {
+        if let Some(transition) = transition {
+            let change = Arc::new(StatusChange {
+                slot: self.clone(),
+                transition,
+            });
+            send(inner, outlets, || Event::Status(change.clone()));
+        }
+    }
+
+    /// Where the topic stands now.
+    pub fn head(&self, now: Micros) -> Head {
+        self.inner.lock().head(now)
+    }
+
+    /// Registers the interest of `outlet` and tells where the topic stands, with what the outlet
+    /// has missed beyond `position`: from the moment of this call on, every later update is in the
+    /// outlet's channel. `None` as position means that nothing before this moment is wanted.
+    pub fn join(&self, outlet: usize, position: Option<(&Epoch, u64)>, now: Micros) -> Joined {
+        let mut inner = self.inner.lock();
+        inner.interested |= 1 << outlet;
+        let from = match position {
+            None => inner.seq + 1,
+            Some((epoch, seq)) if *epoch == inner.epoch => seq + 1,
+            Some(_) => 1,
+        };
+        let missed = inner.ring.from(from).cloned().collect();
+        Joined {
+            head: inner.head(now),
+            missed,
+        }
+    }
+
+    /// Withdraws the interest of `outlet`.
+    pub fn leave(&self, outlet: usize) {
+        self.inner.lock().interested &= !(1 << outlet);
+    }
+
+    /// At most `limit` kept updates from sequence number `from` on, and the oldest that is kept (0
+    /// when there is none).
+    pub fn history(&self, from: u64, limit: usize) -> (Vec<Arc<Issued>>, u64) {
+        let inner = self.inner.lock();
+        let oldest = inner.ring.oldest().map_or(0, |issued| issued.update.seq);
+        (inner.ring.from(from).take(limit).cloned().collect(), oldest)
+    }
+
+    /// When the oldest update that could be dropped was received.
+    pub(super) fn oldest_rx(&self) -> Option<Micros> {
+        let inner = self.inner.lock();
+        if inner.ring.is_single() {
+            return None;
+        }
+        inner.ring.oldest().map(|issued| issued.update.rx)
+    }
+
+    /// Drops the oldest update and tells how many bytes that freed.
+    pub(super) fn drop_oldest(&self) -> usize {
+        let mut inner = self.inner.lock();
+        let before = inner.ring.bytes();
+        inner.ring.drop_oldest();
+        before - inner.ring.bytes()
+    }
+}
+
+impl Inner {
+    fn head(&self, now: Micros) -> Head {
+        Head {
+            epoch: self.epoch.clone(),
+            seq: self.seq,
+            last: self.last.clone(),
+            status: self.freshness.view(now),
+        }
+    }
+}
+
+/// Sends to the interested outlets. Under the topic's lock, so that the order in every channel is
+/// the order of the sequence numbers.
+fn send(inner: &Inner, outlets: &[broadcast::Sender<Event>], event: impl Fn() -> Event) {
+    for (index, outlet) in outlets.iter().enumerate() {
+        if inner.interested & (1 << index) != 0 {
+            // An error means that nobody listens at this outlet (yet, or any more): nothing to do.
+            drop(outlet.send(event()));
+        }
+    }
+}
+
+fn difference(before: usize, after: usize) -> isize {
+    after.cast_signed() - before.cast_signed()
+}

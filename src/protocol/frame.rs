@@ -1,0 +1,160 @@
+//! WebSocket frames as a server sends them: final, unmasked, built once and shared.
+
+use bytes::Bytes;
+
+/// Room that a payload must leave before it for the longest header of a frame below 64 KiB.
+const HEADER_ROOM: usize = 4;
+
+const FIN: u8 = 0x80;
+const LENGTH_16: u8 = 126;
+const LENGTH_64: u8 = 127;
+
+/// What a frame carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opcode {
+    /// UTF-8 text.
+    Text = 1,
+    /// Bytes.
+    Binary = 2,
+    /// The end; a status code and a reason.
+    Close = 8,
+    /// Asks for a pong.
+    Ping = 9,
+}
+
+/// Builds one frame in one buffer: the payload is written behind room for the header, which is
+/// filled in when the length is known, so that nothing is copied.
+#[derive(Debug)]
+pub struct Builder(Vec<u8>);
+
+impl Builder {
+    /// A frame whose payload will take about `payload` bytes.
+    pub fn with_capacity(payload: usize) -> Self {
+        let mut buffer = Vec::with_capacity(HEADER_ROOM + payload);
+        buffer.extend_from_slice(&[0; HEADER_ROOM]);
+        Self(buffer)
+    }
+
+    /// Where the payload goes. Only append.
+    pub fn payload(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+
+    /// Length of the payload so far.
+    pub fn len(&self) -> usize {
+        self.0.len() - HEADER_ROOM
+    }
+
+    /// True before anything was written.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole frame; its payload is the last [`Builder::len`] bytes.
+    pub fn finish(mut self, opcode: Opcode) -> Bytes {
+        let len = self.len();
+        let first = FIN | opcode as u8;
+        let mut header = Vec::with_capacity(10);
+        header.push(first);
+        if let Ok(short) = u8::try_from(len)
+            && short < LENGTH_16
+        {
+            header.push(short);
+        } else if let Ok(medium) = u16::try_from(len) {
+            header.push(LENGTH_16);
+            header.extend_from_slice(&medium.to_be_bytes());
+        } else {
+            header.push(LENGTH_64);
+            header.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+        let Some(start) = HEADER_ROOM.checked_sub(header.len()) else {
+            self.0.splice(..HEADER_ROOM, header);
+            return Bytes::from(self.0);
+        };
+        if let Some(room) = self.0.get_mut(start..HEADER_ROOM) {
+            room.copy_from_slice(&header);
+        }
+        Bytes::from(self.0).slice(start..)
+    }
+}
+
+/// A frame of one payload that exists already.
+pub fn frame(opcode: Opcode, payload: &[u8]) -> Bytes {
+    let mut builder = Builder::with_capacity(payload.len());
+    builder.payload().extend_from_slice(payload);
+    builder.finish(opcode)
+}
+
+/// A close frame. `reason` is cut to what a control frame holds.
+pub fn close(code: u16, reason: &str) -> Bytes {
+    let mut end = reason.len().min(123);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut payload = code.to_be_bytes().to_vec();
+    payload.extend_from_slice(reason.get(..end).unwrap_or_default().as_bytes());
+    frame(Opcode::Close, &payload)
+}
+
+/// The payload of a frame that was built here.
+pub fn payload(frame: &Bytes) -> Bytes {
+    let header = match frame.get(1) {
+        Some(&LENGTH_16) => 4,
+        Some(&LENGTH_64) => 10,
+        _ => 2,
+    };
+    frame.slice(header.min(frame.len())..)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
+
+    use super::*;
+
+    /// Reads frames with a library that did not write them.
+    fn read_back(bytes: Bytes) -> tokio_tungstenite::tungstenite::Message {
+        struct Wire(std::io::Cursor<Bytes>);
+        impl std::io::Read for Wire {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                self.0.read(buffer)
+            }
+        }
+        impl std::io::Write for Wire {
+            fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+                Ok(buffer.len())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let wire = Wire(std::io::Cursor::new(bytes));
+        WebSocket::from_raw_socket(wire, Role::Client, None)
+            .read()
+            .unwrap()
+    }
+
+    #[test]
+    fn frames_of_every_length_form_are_read_back_by_another_library() {
+        for len in [0, 1, 125, 126, 127, 65_535, 65_536, 70_000] {
+            let text = "x".repeat(len);
+            let built = frame(Opcode::Text, text.as_bytes());
+            assert_eq!(payload(&built), text.as_bytes());
+            assert_eq!(read_back(built).into_text().unwrap().as_str(), text);
+        }
+    }
+
+    #[test]
+    fn a_close_frame_carries_code_and_reason_within_a_control_frame() {
+        let message = read_back(close(3001, "draining"));
+        let tokio_tungstenite::tungstenite::Message::Close(Some(frame)) = message else {
+            panic!("{message:?}")
+        };
+        assert_eq!(
+            (u16::from(frame.code), frame.reason.as_str()),
+            (3001, "draining")
+        );
+        assert!(close(1011, &"é".repeat(100)).len() <= 127);
+    }
+}

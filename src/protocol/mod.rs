@@ -1,0 +1,13 @@
+//! The wire, version 1: codes, commands in, events out, WebSocket frames. Pure.
+
+pub mod code;
+pub mod command;
+pub mod event;
+pub mod frame;
+
+/// The protocol's name, without an encoding.
+pub const NAME: &str = "tickwire.v1";
+/// The subprotocol that is spoken when none is offered.
+pub const SUBPROTOCOL_JSON: &str = "tickwire.v1.json";
+/// What the server calls itself.
+pub const SERVER: &str = concat!("tickwire/", env!("CARGO_PKG_VERSION"));
