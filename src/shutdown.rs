@@ -77,6 +77,21 @@ impl Tasks {
         drop(self.0.spawn(task.instrument(span)));
     }
 
+    /// As [`Tasks::spawn`], on the runtime of `handle`.
+    pub fn spawn_on<F>(&self, name: &'static str, task: F, handle: &tokio::runtime::Handle)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let span = tracing::info_span!("task", name);
+        // The handle is dropped on purpose: the tracker waits for the task.
+        drop(self.0.spawn_on(task.instrument(span), handle));
+    }
+
+    /// Waits until no more tasks will come and every one has ended.
+    pub async fn wait(&self) {
+        self.0.wait().await;
+    }
+
     /// Waits until every task has ended, at most `patience`. False when some had not.
     pub async fn join(&self, patience: Duration) -> bool {
         self.0.close();

@@ -1,3 +1,227 @@
-//! Delivery.
+//! From the hub's outlets to the clients: shards, one client's queue and account, and the reading
+//! side of the hub. Knows no transport: a transport brings a [`SocketWriter`] and drives a
+//! [`Subscriber`].
+
+mod client;
 mod config;
+mod index;
+mod ledger;
+mod metrics;
+mod options;
+mod outbox;
+mod reader;
+mod rows;
+mod shard;
+mod subscribe;
+mod tally;
+mod view;
+
+use std::{
+    future::Future,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+pub use client::{Flow, SocketWriter};
 pub use config::Config;
+pub use ledger::Ledger;
+pub use metrics::TransportKind;
+pub use options::{Options, OptionsView};
+pub use outbox::Bounds;
+pub use reader::{Page, PageLimits, Reader, SnapshotRow, TopicRow};
+pub use rows::{SubscribeRow, SubscriptionRow, UnsubscribeRow};
+pub use subscribe::SubscriptionLimits;
+
+use crate::{
+    hub::Hub,
+    shutdown::{Shutdown, Tasks},
+    telemetry::Telemetry,
+};
+use client::Client;
+use metrics::Metrics;
+use shard::Shard;
+
+/// The shards, and what every client of them has in common.
+#[derive(Debug)]
+pub struct Delivery {
+    shards: Vec<Arc<Shard>>,
+    next: AtomicUsize,
+    bounds: Bounds,
+    metrics: [Arc<Metrics>; 2],
+    sessions: Tasks,
+    reader: Reader,
+}
+
+/// A place on a shard for one client.
+#[derive(Debug, Clone)]
+pub struct Seat {
+    shard: Arc<Shard>,
+    bounds: Bounds,
+    metrics: Arc<Metrics>,
+    sessions: Tasks,
+}
+
+/// One client's subscriptions and what waits for it. Gone from its shard when dropped; what waits
+/// then is lost and counted as such.
+#[derive(Debug)]
+pub struct Subscriber {
+    shard: Arc<Shard>,
+    client: Arc<Client>,
+}
+
+impl Delivery {
+    /// Starts one shard for each outlet of `hub`. `sessions` counts the tasks of their clients.
+    ///
+    /// # Errors
+    /// When a thread or its event loop cannot be had.
+    pub fn start(
+        config: &Config,
+        limits: SubscriptionLimits,
+        hub: &Arc<Hub>,
+        telemetry: &Telemetry,
+        sessions: &Tasks,
+        shutdown: &Shutdown,
+    ) -> io::Result<Self> {
+        let shards = (0..hub.outlets())
+            .map(|outlet| {
+                let (hub, shutdown) = (hub.clone(), shutdown.clone());
+                Shard::start(outlet, hub, limits, config.coalesce.0, sessions, shutdown)
+            })
+            .collect::<io::Result<_>>()?;
+        Ok(Self {
+            shards,
+            next: AtomicUsize::new(0),
+            bounds: Bounds {
+                updates: config.queue_updates,
+                bytes: config.queue_bytes.0,
+            },
+            metrics: TransportKind::ALL.map(|kind| Arc::new(Metrics::new(telemetry, kind))),
+            sessions: sessions.clone(),
+            reader: Reader::new(hub.clone()),
+        })
+    }
+
+    /// The reading side of the hub.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// A place for a client that is reached by `transport`, on the shards in turn.
+    pub fn seat(&self, transport: TransportKind) -> Option<Seat> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let shard = self.shards.get(turn % self.shards.len().max(1))?.clone();
+        let metrics = self.metrics.get(transport as usize)?.clone();
+        Some(Seat {
+            shard,
+            bounds: self.bounds,
+            metrics,
+            sessions: self.sessions.clone(),
+        })
+    }
+}
+
+impl Seat {
+    /// Runs the client's task on its shard.
+    pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        self.sessions.spawn_on(name, task, self.shard.handle());
+    }
+
+    /// Takes the place.
+    pub fn take(&self, writer: Box<dyn SocketWriter>, now: Instant) -> Subscriber {
+        let client = Arc::new(Client::new(writer, self.bounds, self.metrics.clone(), now));
+        self.shard.attach(client.clone());
+        Subscriber {
+            shard: self.shard.clone(),
+            client,
+        }
+    }
+}
+
+impl Subscriber {
+    /// Subscribes to `topics`, or replaces the options of those that are subscribed, and queues the
+    /// answer that `reply` makes of the rows ahead of what follows from them.
+    pub fn subscribe(
+        &self,
+        topics: &[String],
+        options: &Options,
+        reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
+    ) {
+        let mut touched = Vec::new();
+        let rows: Vec<_> = topics
+            .iter()
+            .map(|text| {
+                let (row, more) = self.shard.subscribe(&self.client, text, options);
+                touched.extend(more);
+                row
+            })
+            .collect();
+        self.client.control(reply(&rows));
+        let now = Instant::now();
+        self.client.flush(now);
+        for client in touched {
+            client.flush(now);
+        }
+    }
+
+    /// Ends the subscriptions of `topics`. Nothing of them is written after this returns.
+    pub fn unsubscribe(&self, topics: &[String]) -> Vec<UnsubscribeRow> {
+        topics
+            .iter()
+            .map(|text| self.shard.unsubscribe(&self.client, text))
+            .collect()
+    }
+
+    /// Every subscription with its account at this moment.
+    pub fn subscriptions(&self) -> Vec<SubscriptionRow> {
+        self.client.lock().subscriptions()
+    }
+
+    /// Queues an answer or a control frame, ahead of data, and writes what the socket takes.
+    pub fn send(&self, frame: Bytes, now: Instant) {
+        self.client.control(frame);
+        self.client.flush(now);
+    }
+
+    /// Writes what waits, as far as the socket takes it.
+    pub fn flush(&self, now: Instant) {
+        self.client.flush(now);
+    }
+
+    /// To be called when the socket has become writable.
+    pub fn writable(&self, now: Instant) {
+        self.client.writable(now);
+    }
+
+    /// How writing goes.
+    pub fn flow(&self) -> Flow {
+        self.client.flow()
+    }
+
+    /// Waits until [`Subscriber::flow`] may have changed in a way that its owner must act on.
+    pub async fn woken(&self) {
+        self.client.woken().await;
+    }
+
+    /// Drops what waits, but for the rest of a frame that is partly written.
+    pub fn discard(&self, now: Instant) {
+        self.client.discard(now);
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.shard.detach(&self.client);
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}

@@ -1,0 +1,255 @@
+//! One client of a shard: its outbox under a lock, and the way to its socket.
+
+use std::{
+    collections::HashMap,
+    io::{self, IoSlice},
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use super::{
+    metrics::{LazyClock, Metrics},
+    outbox::{Bounds, Outbox, WINDOW},
+};
+use crate::{
+    hub::{Issued, StatusChange, TopicId},
+    units::now_us,
+};
+
+/// How often one flush writes before it lets others go on: 32 times the window.
+const WRITES_PER_FLUSH: usize = 32;
+
+/// A socket that is written to without waiting.
+pub trait SocketWriter: Send + Sync {
+    /// Writes what the socket takes now.
+    ///
+    /// # Errors
+    /// `WouldBlock` when it takes nothing now; anything else means that the connection is gone.
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+/// One client.
+pub(super) struct Client {
+    /// Its number in its shard.
+    pub(super) key: OnceLock<u32>,
+    state: Mutex<ClientState>,
+    wake: Notify,
+    writer: Box<dyn SocketWriter>,
+    metrics: Arc<Metrics>,
+}
+
+/// What is behind a client's lock.
+pub(super) struct ClientState {
+    pub(super) outbox: Outbox,
+    /// Its view of each topic that reaches it.
+    pub(super) by_topic: HashMap<TopicId, u32>,
+    /// Topics that its patterns match, each pattern counted.
+    pub(super) matched: usize,
+    /// Whether a flush is due already.
+    touched: bool,
+    flow: Flow,
+    reported_bytes: usize,
+}
+
+/// How writing goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Flow {
+    /// The socket takes nothing: whoever waits for it to become writable calls
+    /// [`super::Subscriber::writable`].
+    pub blocked: bool,
+    /// The connection is gone or its state cannot be relied on.
+    pub broken: bool,
+    /// When the kernel last took a byte, or when something began to wait after a rest.
+    pub progress: Instant,
+    /// Whether something waits to be written.
+    pub waiting: bool,
+    /// When `max_rate` next lets something through.
+    pub next_held: Option<Instant>,
+    /// Bytes of answers that wait.
+    pub control_bytes: usize,
+}
+
+impl Client {
+    pub(super) fn new(
+        writer: Box<dyn SocketWriter>,
+        bounds: Bounds,
+        metrics: Arc<Metrics>,
+        now: Instant,
+    ) -> Self {
+        let flow = Flow {
+            blocked: false,
+            broken: false,
+            progress: now,
+            waiting: false,
+            next_held: None,
+            control_bytes: 0,
+        };
+        let state = ClientState {
+            outbox: Outbox::new(bounds),
+            by_topic: HashMap::new(),
+            matched: 0,
+            touched: false,
+            flow,
+            reported_bytes: 0,
+        };
+        Self {
+            key: OnceLock::new(),
+            state: Mutex::new(state),
+            wake: Notify::new(),
+            writer,
+            metrics,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, ClientState> {
+        self.state.lock()
+    }
+
+    /// Offers an update. True when a flush has become due.
+    pub(super) fn offer(&self, view: u32, issued: &Arc<Issued>, now: Instant) -> bool {
+        let mut state = self.lock();
+        state.outbox.offer(view, issued, now);
+        !std::mem::replace(&mut state.touched, true)
+    }
+
+    /// Queues a change of freshness. True when a flush has become due.
+    pub(super) fn status(&self, view: u32, change: &Arc<StatusChange>) -> bool {
+        let mut state = self.lock();
+        state.outbox.push_status(view, change);
+        !std::mem::replace(&mut state.touched, true)
+    }
+
+    /// Marks it as due for a flush. True when it was not yet.
+    pub(super) fn touch(&self) -> bool {
+        !std::mem::replace(&mut self.lock().touched, true)
+    }
+
+    /// Queues an answer or a control frame.
+    pub(super) fn control(&self, frame: Bytes) {
+        self.lock().outbox.push_control(frame);
+    }
+
+    /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
+    /// there is something for it to wait for.
+    pub(super) fn flush(&self, now: Instant) {
+        let mut state = self.lock();
+        state.touched = false;
+        let before = state.flow;
+        if !state.flow.blocked && !state.flow.broken {
+            self.write_out(&mut state, now);
+        }
+        self.settle(&mut state, now);
+        let after = state.flow;
+        if after.blocked != before.blocked
+            || after.broken != before.broken
+            || after.next_held != before.next_held
+            || (after.waiting && !after.blocked)
+        {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The socket takes more again.
+    pub(super) fn writable(&self, now: Instant) {
+        self.lock().flow.blocked = false;
+        self.flush(now);
+    }
+
+    fn write_out(&self, state: &mut ClientState, now: Instant) {
+        state.outbox.release(now);
+        let mut clock = LazyClock::default();
+        for _ in 0..WRITES_PER_FLUSH {
+            if state.outbox.is_empty() {
+                return;
+            }
+            state.outbox.prepare(now_us());
+            let mut slices = [IoSlice::new(&[]); WINDOW];
+            let count = state.outbox.slices(&mut slices);
+            match self
+                .writer
+                .try_write_vectored(slices.get(..count).unwrap_or_default())
+            {
+                Ok(0) => state.flow.broken = true,
+                Ok(bytes) => {
+                    state.flow.progress = now;
+                    let metrics = &self.metrics;
+                    state
+                        .outbox
+                        .taken(bytes, now, |update| metrics.delivered(update, &mut clock));
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    state.flow.blocked = true;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => state.flow.broken = true,
+            }
+            return;
+        }
+    }
+
+    /// Brings what others read of this client up to date.
+    fn settle(&self, state: &mut ClientState, now: Instant) {
+        let waiting = !state.outbox.is_empty();
+        if waiting && !state.flow.waiting {
+            state.flow.progress = now;
+        }
+        state.flow.waiting = waiting;
+        state.flow.next_held = state.outbox.next_held();
+        state.flow.control_bytes = state.outbox.control_bytes();
+        self.metrics.report(&mut state.outbox.tally);
+        let bytes = state.outbox.queued_bytes();
+        if bytes != state.reported_bytes {
+            let change = |from: usize, to: usize| {
+                f64::from(u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX))
+            };
+            self.metrics
+                .queue_bytes
+                .increment(change(state.reported_bytes, bytes));
+            self.metrics
+                .queue_bytes
+                .decrement(change(bytes, state.reported_bytes));
+            state.reported_bytes = bytes;
+        }
+    }
+
+    /// How writing goes.
+    pub(super) fn flow(&self) -> Flow {
+        self.lock().flow
+    }
+
+    /// Waits until there is something for the owner of the connection to do.
+    pub(super) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Its state cannot be relied on any more: the connection must end.
+    pub(super) fn fail(&self) {
+        self.lock().flow.broken = true;
+        self.wake.notify_one();
+    }
+
+    /// Drops all that waits; nothing more is accepted.
+    pub(super) fn discard(&self, now: Instant) {
+        let mut state = self.lock();
+        state.outbox.close();
+        self.settle(&mut state, now);
+    }
+
+    /// A subscription more or less.
+    pub(super) fn count_subscriptions(&self, change: i32) {
+        self.metrics.subscriptions.increment(f64::from(change));
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}

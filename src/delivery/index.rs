@@ -1,0 +1,335 @@
+//! Which clients of a shard get which topics.
+//!
+//! The shard has one position in each topic, which moves under this index's lock. A subscription
+//! begins by bringing the topic up to its head for those who have it already and then adding the
+//! newcomer there: what is in the channel up to the head is skipped for all, what is beyond goes to
+//! all. So nobody gets a number twice and nobody misses one.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
+
+use slab::Slab;
+
+use super::{
+    client::{Client, ClientState},
+    view::View,
+};
+use crate::{
+    hub::{Event, Head, Hub, Issued, Slot, StatusChange, TopicId},
+    market::{Pattern, State, Topic},
+    protocol::code::GapReason,
+    units::Micros,
+};
+
+/// The clients and topics of one shard.
+#[derive(Debug)]
+pub(super) struct Index {
+    pub(super) outlet: usize,
+    pub(super) hub: Arc<Hub>,
+    pub(super) clients: Slab<Arc<Client>>,
+    /// By topic number; a place is made when a topic is first seen.
+    topics: Vec<Option<Entry>>,
+    /// Who subscribes to a topic by its name, for the day it is born.
+    pub(super) exact: HashMap<Topic, Vec<u32>>,
+    /// Who subscribes to patterns, for the same.
+    pub(super) wild: Vec<(u32, Pattern)>,
+}
+
+/// One topic and who gets it.
+#[derive(Debug)]
+struct Entry {
+    slot: Arc<Slot>,
+    /// The last sequence number that its members were offered.
+    position: u64,
+    /// The last freshness that its members were told.
+    state: State,
+    members: Vec<Member>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Member {
+    client: u32,
+    view: u32,
+}
+
+/// The two clocks at one moment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) instant: Instant,
+    pub(super) wall: Micros,
+}
+
+/// Clients that a flush is due for.
+pub(super) type Touched = Vec<Arc<Client>>;
+
+impl Index {
+    pub(super) fn new(outlet: usize, hub: Arc<Hub>) -> Self {
+        Self {
+            outlet,
+            hub,
+            clients: Slab::new(),
+            topics: Vec::new(),
+            exact: HashMap::new(),
+            wild: Vec::new(),
+        }
+    }
+
+    /// Passes an event on. Returns how many clients it was offered to.
+    pub(super) fn dispatch(&mut self, event: &Event, now: Now, touched: &mut Touched) -> usize {
+        match event {
+            Event::Update(issued) => self.dispatch_update(issued, now, touched),
+            Event::Status(change) => self.dispatch_status(change, touched),
+        }
+    }
+
+    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now, touched: &mut Touched) -> usize {
+        if self.entry(issued.id).is_none() {
+            let Some(slot) = self.hub.topic(issued.update.topic.as_str()) else {
+                return 0;
+            };
+            self.discover(&slot);
+        }
+        let (outlet, clients) = (self.outlet, &self.clients);
+        let Some(Some(entry)) = self.topics.get_mut(issued.id as usize) else {
+            return 0;
+        };
+        if entry.members.is_empty() {
+            entry.slot.leave(outlet);
+            entry.position = entry.position.max(issued.update.seq);
+            return 0;
+        }
+        if issued.update.seq == entry.position + 1 {
+            entry.offer(clients, issued, now.instant, touched);
+        } else if issued.update.seq > entry.position {
+            entry.catch_up(outlet, &self.hub, clients, now, touched);
+        }
+        entry.members.len()
+    }
+
+    fn dispatch_status(&mut self, change: &Arc<StatusChange>, touched: &mut Touched) -> usize {
+        if self.entry(change.slot.id()).is_none() {
+            self.discover(&change.slot);
+        }
+        let clients = &self.clients;
+        let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) else {
+            return 0;
+        };
+        entry.state = change.transition.state;
+        entry.for_each(clients, touched, |client, view| client.status(view, change));
+        entry.members.len()
+    }
+
+    /// The channel was overrun: every topic is compared with its ring.
+    pub(super) fn resync(&mut self, now: Now, touched: &mut Touched) {
+        let everything = Pattern::parse(">");
+        for slot in everything
+            .map(|all| self.hub.matching(&all))
+            .unwrap_or_default()
+        {
+            if self.entry(slot.id()).is_none() {
+                self.discover(&slot);
+            }
+        }
+        let (outlet, clients) = (self.outlet, &self.clients);
+        for entry in self
+            .topics
+            .iter_mut()
+            .flatten()
+            .filter(|entry| !entry.members.is_empty())
+        {
+            let head = entry.catch_up(outlet, &self.hub, clients, now, touched);
+            if head.status.state != entry.state {
+                entry.state = head.status.state;
+                let (slot, transition) = (entry.slot.clone(), head.status);
+                let change = Arc::new(StatusChange { slot, transition });
+                entry.for_each(clients, touched, |client, view| {
+                    client.status(view, &change)
+                });
+            }
+        }
+    }
+
+    fn entry(&self, id: TopicId) -> Option<&Entry> {
+        self.topics.get(id as usize).and_then(Option::as_ref)
+    }
+
+    /// Makes a place for a topic that this shard has not seen: those who subscribed before it was
+    /// born get it from its first update on.
+    fn discover(&mut self, slot: &Arc<Slot>) {
+        let index = slot.id() as usize;
+        if self.topics.len() <= index {
+            self.topics.resize_with(index + 1, || None);
+        }
+        if let Some(place @ None) = self.topics.get_mut(index) {
+            *place = Some(Entry {
+                slot: slot.clone(),
+                position: 0,
+                state: State::Down,
+                members: Vec::new(),
+            });
+        }
+        let name = slot.topic();
+        let mut waiting: Vec<u32> = self.exact.get(name).cloned().unwrap_or_default();
+        let wild = self
+            .wild
+            .iter()
+            .filter(|(_, pattern)| pattern.matches(name.as_str()));
+        waiting.extend(wild.map(|(client, _)| *client));
+        waiting.sort_unstable();
+        waiting.dedup();
+        for key in waiting {
+            let Some(client) = self.clients.get(key as usize).cloned() else {
+                continue;
+            };
+            let mut state = client.lock();
+            if let Some(sub) = state.best_for(name.as_str()) {
+                self.attach(key, &mut state, slot, sub);
+            }
+        }
+    }
+
+    /// Brings the topic up to its head, for those who have it already.
+    pub(super) fn reach_head(
+        &mut self,
+        slot: &Arc<Slot>,
+        now: Now,
+        touched: &mut Touched,
+    ) -> Option<Head> {
+        if self.entry(slot.id()).is_none() {
+            self.discover(slot);
+        }
+        let (outlet, clients) = (self.outlet, &self.clients);
+        let entry = self
+            .topics
+            .get_mut(slot.id() as usize)
+            .and_then(Option::as_mut)?;
+        let head = entry.catch_up(outlet, &self.hub, clients, now, touched);
+        entry.state = head.status.state;
+        Some(head)
+    }
+
+    /// Lets `topic` reach the client under subscription `sub`, from the shard's position on.
+    pub(super) fn attach(
+        &mut self,
+        client: u32,
+        state: &mut ClientState,
+        slot: &Arc<Slot>,
+        sub: u32,
+    ) -> Option<u32> {
+        if let Some(&view) = state.by_topic.get(&slot.id()) {
+            if let Some(known) = state.outbox.views.get_mut(view as usize) {
+                known.sub = sub;
+                known.next_allowed = None;
+            }
+            return Some(view);
+        }
+        let entry = self
+            .topics
+            .get_mut(slot.id() as usize)
+            .and_then(Option::as_mut)?;
+        let view = u32::try_from(state.outbox.views.insert(View::new(slot.clone(), sub))).ok()?;
+        state.by_topic.insert(slot.id(), view);
+        entry.members.push(Member { client, view });
+        Some(view)
+    }
+
+    /// Stops `topic` from reaching the client.
+    pub(super) fn detach(&mut self, client: u32, state: &mut ClientState, topic: TopicId) {
+        let Some(view) = state.by_topic.remove(&topic) else {
+            return;
+        };
+        state.outbox.views.try_remove(view as usize);
+        if let Some(Some(entry)) = self.topics.get_mut(topic as usize)
+            && let Some(at) = entry
+                .members
+                .iter()
+                .position(|member| member.client == client)
+        {
+            entry.members.swap_remove(at);
+        }
+    }
+}
+
+impl Entry {
+    fn for_each(
+        &self,
+        clients: &Slab<Arc<Client>>,
+        touched: &mut Touched,
+        act: impl Fn(&Client, u32) -> bool,
+    ) {
+        for member in &self.members {
+            let Some(client) = clients.get(member.client as usize) else {
+                continue;
+            };
+            // A fault in one client's state must not end the deliveries of all.
+            match catch_unwind(AssertUnwindSafe(|| act(client, member.view))) {
+                Ok(true) => touched.push(client.clone()),
+                Ok(false) => {}
+                Err(_) => client.fail(),
+            }
+        }
+    }
+
+    fn offer(
+        &mut self,
+        clients: &Slab<Arc<Client>>,
+        issued: &Arc<Issued>,
+        now: Instant,
+        touched: &mut Touched,
+    ) {
+        self.position = issued.update.seq;
+        self.for_each(clients, touched, |client, view| {
+            client.offer(view, issued, now)
+        });
+    }
+
+    /// Offers what was missed as far as history reaches and announces a gap for the rest.
+    fn catch_up(
+        &mut self,
+        outlet: usize,
+        hub: &Hub,
+        clients: &Slab<Arc<Client>>,
+        now: Now,
+        touched: &mut Touched,
+    ) -> Head {
+        let position = (!self.members.is_empty()).then_some((hub.epoch(), self.position));
+        let joined = self.slot.join(outlet, position, now.wall);
+        if position.is_some() {
+            let from = self.position + 1;
+            let kept = joined
+                .missed
+                .first()
+                .map_or(joined.head.seq + 1, |next| next.update.seq);
+            if kept > from {
+                self.for_each(clients, touched, |client, view| {
+                    client
+                        .lock()
+                        .outbox
+                        .lose(view, from, kept - 1, GapReason::Lag);
+                    client.touch()
+                });
+            }
+            for issued in &joined.missed {
+                self.offer(clients, issued, now.instant, touched);
+            }
+        }
+        self.position = joined.head.seq;
+        joined.head
+    }
+}
+
+impl ClientState {
+    /// The most specific of the client's subscriptions that matches `topic`.
+    pub(super) fn best_for(&self, topic: &str) -> Option<u32> {
+        self.outbox
+            .subs
+            .iter()
+            .filter(|(_, sub)| sub.pattern.matches(topic))
+            .max_by(|(_, a), (_, b)| a.pattern.cmp_specificity(&b.pattern))
+            .and_then(|(key, _)| u32::try_from(key).ok())
+    }
+}

@@ -1,0 +1,150 @@
+//! What delivery counts.
+
+use metrics::{Counter, Gauge, Histogram};
+
+use super::tally::{LOSSES, Tally};
+use crate::{
+    market::Update,
+    telemetry::Telemetry,
+    units::{Micros, now_us},
+};
+
+/// Handles of one transport.
+pub(super) struct Metrics {
+    offered: Counter,
+    delivered: Counter,
+    conflated: Counter,
+    filtered: Counter,
+    gaps: Counter,
+    dropped: [Counter; LOSSES.len()],
+    pub(super) subscriptions: Gauge,
+    pub(super) queue_bytes: Gauge,
+    latency: Histogram,
+    end_to_end: Histogram,
+}
+
+/// How a client is reached: a metric label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// WebSocket.
+    WebSocket,
+    /// Server-Sent Events.
+    Sse,
+}
+
+impl TransportKind {
+    /// Every transport.
+    pub const ALL: [Self; 2] = [Self::WebSocket, Self::Sse];
+
+    /// The metric label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WebSocket => "ws",
+            Self::Sse => "sse",
+        }
+    }
+}
+
+impl Metrics {
+    pub(super) fn new(telemetry: &Telemetry, transport: TransportKind) -> Self {
+        describe(telemetry);
+        let transport = [("transport", transport.as_str())];
+        Self {
+            offered: telemetry.counter("tickwire_offered_total", &[]),
+            delivered: telemetry.counter("tickwire_delivered_total", &transport),
+            conflated: telemetry.counter("tickwire_conflated_total", &[]),
+            filtered: telemetry.counter("tickwire_filtered_total", &[]),
+            gaps: telemetry.counter("tickwire_gaps_total", &[]),
+            dropped: LOSSES.map(|(_, label)| {
+                telemetry.counter("tickwire_dropped_total", &[("reason", label)])
+            }),
+            subscriptions: telemetry.gauge("tickwire_subscriptions", &[]),
+            queue_bytes: telemetry.gauge("tickwire_send_queue_bytes", &[]),
+            latency: telemetry.histogram("tickwire_delivery_latency_seconds", &[]),
+            end_to_end: telemetry.histogram("tickwire_end_to_end_latency_seconds", &[]),
+        }
+    }
+
+    /// Adds what was gathered since the last report.
+    pub(super) fn report(&self, tally: &mut Tally) {
+        for (counter, amount) in [
+            (&self.offered, &mut tally.offered),
+            (&self.delivered, &mut tally.delivered),
+            (&self.conflated, &mut tally.conflated),
+            (&self.filtered, &mut tally.filtered),
+            (&self.gaps, &mut tally.gaps),
+        ] {
+            if *amount > 0 {
+                counter.increment(std::mem::take(amount));
+            }
+        }
+        for (counter, amount) in self.dropped.iter().zip(&mut tally.dropped) {
+            if *amount > 0 {
+                counter.increment(std::mem::take(amount));
+            }
+        }
+    }
+
+    /// The kernel took the last byte of `update` just now.
+    pub(super) fn delivered(&self, update: &Update, clock: &mut LazyClock) {
+        let now = clock.now();
+        self.latency.record(seconds(now.saturating_sub(update.rx)));
+        if let Some(ts) = update.ts {
+            self.end_to_end.record(seconds(now.saturating_sub(ts)));
+        }
+    }
+}
+
+/// The wall clock, read at most once for all updates of one write.
+#[derive(Debug, Default)]
+pub(super) struct LazyClock(Option<Micros>);
+
+impl LazyClock {
+    fn now(&mut self) -> Micros {
+        *self.0.get_or_insert_with(now_us)
+    }
+}
+
+fn seconds(us: Micros) -> f64 {
+    // A day is enough for a latency; beyond it, and below zero, the clocks disagree.
+    let us = u32::try_from(us.clamp(0, 4_000_000_000)).unwrap_or(u32::MAX);
+    f64::from(us) / 1e6
+}
+
+fn describe(telemetry: &Telemetry) {
+    for (name, text) in [
+        (
+            "tickwire_offered_total",
+            "Updates offered to subscriptions: the ledgers' published",
+        ),
+        (
+            "tickwire_delivered_total",
+            "Updates whose last byte the kernel took",
+        ),
+        (
+            "tickwire_conflated_total",
+            "Updates replaced by a newer one while waiting",
+        ),
+        (
+            "tickwire_filtered_total",
+            "Updates refused by filter, trigger or min_change",
+        ),
+        ("tickwire_dropped_total", "Updates lost, by reason"),
+        ("tickwire_gaps_total", "Gaps told to clients"),
+        ("tickwire_subscriptions", "Subscriptions of all sessions"),
+        (
+            "tickwire_send_queue_bytes",
+            "Bytes of updates that wait for clients",
+        ),
+        (
+            "tickwire_delivery_latency_seconds",
+            "From received here to taken by the kernel",
+        ),
+        (
+            "tickwire_end_to_end_latency_seconds",
+            "From the source's time to taken by the kernel",
+        ),
+    ] {
+        telemetry.describe(name, text);
+    }
+}

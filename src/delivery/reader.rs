@@ -1,0 +1,224 @@
+//! Listing topics and reading last values, for every transport.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::{
+    hub::{Hub, Slot},
+    market::{Epoch, Pattern, Source, State, Topic},
+    protocol::{
+        code::{ErrorBody, ErrorCode},
+        event,
+    },
+    units::Micros,
+};
+
+/// How many rows a page has.
+#[derive(Debug, Clone, Copy)]
+pub struct PageLimits {
+    /// When nothing is asked.
+    pub default: usize,
+    /// At most.
+    pub most: usize,
+}
+
+/// Pages of topics and snapshots.
+const PAGE: PageLimits = PageLimits {
+    default: 100,
+    most: 1000,
+};
+
+/// Reads the hub.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    hub: Arc<Hub>,
+}
+
+/// One page of a listing.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// The rows.
+    pub rows: Vec<T>,
+    /// The cursor of the next page; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// One topic in a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TopicRow {
+    /// Its name.
+    pub topic: String,
+    /// Its numbering.
+    pub epoch: Epoch,
+    /// Its newest sequence number; 0 before the first value.
+    pub seq: u64,
+    /// Its freshness.
+    pub state: State,
+    /// The feed of its newest value.
+    pub source: Option<Source>,
+    /// Age of the last confirmation.
+    pub age_ms: Option<u64>,
+}
+
+/// One topic's last value, or why there is none.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum SnapshotRow {
+    /// A `snapshot` message.
+    Value(Box<RawValue>),
+    /// No value.
+    Error {
+        /// As it was asked.
+        topic: String,
+        /// Why.
+        error: ErrorBody,
+    },
+}
+
+impl Reader {
+    pub(super) fn new(hub: Arc<Hub>) -> Self {
+        Self { hub }
+    }
+
+    /// The numbering under which topics begin.
+    pub fn epoch(&self) -> &Epoch {
+        self.hub.epoch()
+    }
+
+    /// Topics that `pattern` means, by name; absent means all.
+    ///
+    /// # Errors
+    /// `bad_topic`, or `bad_request` for a limit out of bounds.
+    pub fn topics(
+        &self,
+        pattern: Option<&str>,
+        limit: Option<usize>,
+        cursor: Option<&str>,
+        now: Micros,
+    ) -> Result<Page<TopicRow>, ErrorBody> {
+        let limit = page_size(limit)?;
+        let slots = self.hub.matching(&read_pattern(pattern.unwrap_or(">"))?);
+        let slots = slots
+            .into_iter()
+            .map(|slot| (slot.topic().to_string(), slot));
+        Ok(page(slots, limit, cursor, |_, slot| {
+            let head = slot.head(now);
+            TopicRow {
+                topic: slot.topic().to_string(),
+                epoch: head.epoch,
+                seq: head.seq,
+                state: head.status.state,
+                source: head.status.source,
+                age_ms: head.status.age_ms,
+            }
+        }))
+    }
+
+    /// Last values of topics and patterns, in the order asked. A topic without a value is a row
+    /// with `unknown_topic`.
+    ///
+    /// # Errors
+    /// `bad_request` for a limit out of bounds.
+    pub fn snapshot(
+        &self,
+        asked: &[String],
+        limit: Option<usize>,
+        cursor: Option<&str>,
+        now: Micros,
+    ) -> Result<Page<SnapshotRow>, ErrorBody> {
+        let limit = page_size(limit)?;
+        let rows = asked.iter().enumerate().flat_map(|(index, text)| {
+            let found = match read_pattern(text) {
+                Ok(pattern) => self.hub.matching(&pattern).into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            };
+            let unknown = found.is_empty() && !text.contains(['*', '>']);
+            let found = if unknown {
+                vec![Err(unknown_topic())]
+            } else {
+                found
+            };
+            // A cursor must tell apart one topic that was asked twice: the place comes first.
+            found.into_iter().map(move |row| {
+                let name = row
+                    .as_ref()
+                    .map_or("", |slot: &Arc<Slot>| slot.topic().as_str());
+                (format!("{index:05}.{name}"), (text, row))
+            })
+        });
+        Ok(page(rows, limit, cursor, |_, (text, row)| {
+            snapshot_row(text, row, now)
+        }))
+    }
+}
+
+fn snapshot_row(text: &str, row: Result<Arc<Slot>, ErrorBody>, now: Micros) -> SnapshotRow {
+    let failed = |error| SnapshotRow::Error {
+        topic: text.chars().take(Topic::MAX_BYTES).collect(),
+        error,
+    };
+    let slot = match row {
+        Ok(slot) => slot,
+        Err(error) => return failed(error),
+    };
+    let head = slot.head(now);
+    let Some(last) = head.last else {
+        return failed(unknown_topic());
+    };
+    let mut json = Vec::with_capacity(256);
+    event::snapshot(&mut json, &last.update, head.status.state);
+    let raw = String::from_utf8(json)
+        .ok()
+        .and_then(|text| RawValue::from_string(text).ok());
+    match raw {
+        Some(raw) => SnapshotRow::Value(raw),
+        None => failed(ErrorBody::new(
+            ErrorCode::Internal,
+            "the value could not be encoded",
+        )),
+    }
+}
+
+fn unknown_topic() -> ErrorBody {
+    ErrorBody::new(ErrorCode::UnknownTopic, "nothing has been published there")
+}
+
+fn read_pattern(text: &str) -> Result<Pattern, ErrorBody> {
+    let canonical = Topic::canonical_text(text);
+    Pattern::parse(canonical.as_deref().unwrap_or(text))
+        .map_err(|error| ErrorBody::new(ErrorCode::BadTopic, error.to_string()))
+}
+
+fn page_size(asked: Option<usize>) -> Result<usize, ErrorBody> {
+    match asked {
+        None => Ok(PAGE.default),
+        Some(limit) if (1..=PAGE.most).contains(&limit) => Ok(limit),
+        Some(_) => {
+            let message = format!("`limit` must lie between 1 and {}", PAGE.most);
+            Err(ErrorBody::new(ErrorCode::BadRequest, message))
+        }
+    }
+}
+
+/// Rows after `cursor`, which is the key of the last row of the page before.
+fn page<S, T>(
+    rows: impl Iterator<Item = (String, S)>,
+    limit: usize,
+    cursor: Option<&str>,
+    make: impl Fn(&str, S) -> T,
+) -> Page<T> {
+    let mut rest = rows.filter(|(key, _)| cursor.is_none_or(|cursor| key.as_str() > cursor));
+    let mut page = Page {
+        rows: Vec::new(),
+        next: None,
+    };
+    let mut last = None;
+    for (key, row) in rest.by_ref().take(limit) {
+        page.rows.push(make(&key, row));
+        last = Some(key);
+    }
+    page.next = last.filter(|_| rest.next().is_some());
+    page
+}

@@ -1,0 +1,63 @@
+//! Answers about subscriptions, one row for each string that was asked.
+
+use serde::Serialize;
+
+use super::{ledger::Ledger, options::OptionsView};
+use crate::{
+    market::{Epoch, State},
+    protocol::code::ErrorBody,
+};
+
+/// What became of one string of `subscribe`.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct SubscribeRow {
+    /// As it was asked.
+    pub topic: String,
+    /// The canonical form, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canonical: Option<String>,
+    /// Whether it is subscribed now.
+    pub ok: bool,
+    /// A topic's numbering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// A topic's newest sequence number; delivery begins after it. 0 before the first value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// A topic's freshness.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// How many topics a pattern matches now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<usize>,
+    /// Why it is not subscribed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// What became of one string of `unsubscribe`.
+#[derive(Debug, Clone, Serialize)]
+pub struct UnsubscribeRow {
+    /// As it was asked.
+    pub topic: String,
+    /// The canonical form, where that differs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canonical: Option<String>,
+    /// Whether it is not subscribed now.
+    pub ok: bool,
+    /// Why it could not be said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorBody>,
+}
+
+/// One subscription with its account.
+#[derive(Debug, Clone, Serialize)]
+pub struct SubscriptionRow {
+    /// In canonical form.
+    pub topic: String,
+    /// How it is delivered.
+    #[serde(flatten)]
+    pub options: OptionsView,
+    /// What became of its updates.
+    pub ledger: Ledger,
+}

@@ -1,0 +1,231 @@
+//! A shard: one thread that owns a part of the clients, reads one outlet of the hub and writes to
+//! the sockets of its clients.
+//!
+//! A thread with a runtime of its own rather than a task of a shared one: a client's socket, timers
+//! and deliveries then stay on one core, and nothing is woken across threads but by the channel.
+
+use std::{
+    io,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures::FutureExt;
+use parking_lot::Mutex;
+use tokio::{
+    runtime::{Builder, Handle},
+    sync::broadcast::{
+        Receiver,
+        error::{RecvError, TryRecvError},
+    },
+};
+
+use super::{
+    client::Client,
+    index::{Index, Now, Touched},
+    options::Options,
+    rows::{SubscribeRow, UnsubscribeRow},
+    subscribe::{self, SubscriptionLimits},
+};
+use crate::{
+    hub::{Event, Hub},
+    shutdown::{Shutdown, Stage, Tasks},
+    units::now_us,
+};
+
+/// Events taken from the channel before the clients that they touched are written to.
+const BATCH: usize = 256;
+/// Offers made before the same: at some 50 ns each, what delays others stays below a millisecond.
+const OFFERS: usize = 16_384;
+/// Clients written to before other tasks of the shard get their turn: some 300 µs.
+const FLUSHES: usize = 64;
+
+/// One shard.
+pub(super) struct Shard {
+    index: Mutex<Index>,
+    handle: Handle,
+    limits: SubscriptionLimits,
+    coalesce: Duration,
+}
+
+impl Now {
+    fn read() -> Self {
+        Self {
+            instant: Instant::now(),
+            wall: now_us(),
+        }
+    }
+}
+
+impl Shard {
+    /// Starts the thread. It ends when `shutdown` has reached its last stage and `tasks`, which
+    /// count the sessions on it, are done or were given up.
+    pub(super) fn start(
+        outlet: usize,
+        hub: Arc<Hub>,
+        limits: SubscriptionLimits,
+        coalesce: Duration,
+        tasks: &Tasks,
+        shutdown: Shutdown,
+    ) -> io::Result<Arc<Self>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let index = Mutex::new(Index::new(outlet, hub.clone()));
+        let handle = runtime.handle().clone();
+        let shard = Arc::new(Self {
+            index,
+            handle,
+            limits,
+            coalesce,
+        });
+        let receiver = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
+        let (dispatcher, sessions, mut stop) = (shard.clone(), tasks.clone(), shutdown);
+        thread::Builder::new()
+            .name(format!("shard-{outlet}"))
+            .spawn(move || {
+                runtime.block_on(async move {
+                    tokio::select! {
+                        () = dispatcher.supervise(receiver) => {}
+                        () = async {
+                            stop.reached(Stage::Closing).await;
+                            sessions.wait().await;
+                        } => {}
+                    }
+                });
+            })?;
+        Ok(shard)
+    }
+
+    /// Where tasks of this shard's clients run.
+    pub(super) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Runs the dispatch loop, and again when it panics: what was missed is taken from the rings.
+    async fn supervise(&self, mut receiver: Receiver<Event>) {
+        loop {
+            let run = AssertUnwindSafe(self.run(&mut receiver))
+                .catch_unwind()
+                .await;
+            if run.is_ok() {
+                return;
+            }
+            tracing::error!("the dispatch loop of a shard panicked and is started again");
+            self.resync().await;
+        }
+    }
+
+    async fn run(&self, receiver: &mut Receiver<Event>) {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            match receiver.recv().await {
+                Ok(event) => batch.push(event),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "a shard fell behind and catches up from history");
+                    self.resync().await;
+                    continue;
+                }
+                Err(RecvError::Closed) => return,
+            }
+            if !self.coalesce.is_zero() {
+                tokio::time::sleep(self.coalesce).await;
+            }
+            let mut lagged = false;
+            while batch.len() < BATCH && !lagged {
+                match receiver.try_recv() {
+                    Ok(event) => batch.push(event),
+                    Err(TryRecvError::Lagged(_)) => lagged = true,
+                    Err(_) => break,
+                }
+            }
+            self.dispatch(&mut batch).await;
+            if lagged {
+                self.resync().await;
+            }
+        }
+    }
+
+    async fn dispatch(&self, batch: &mut Vec<Event>) {
+        let mut touched = Touched::new();
+        let mut events = batch.drain(..).peekable();
+        while events.peek().is_some() {
+            let now = Now::read();
+            let mut offers = 0;
+            {
+                let mut index = self.index.lock();
+                while offers < OFFERS
+                    && let Some(event) = events.next()
+                {
+                    offers += 1 + index.dispatch(&event, now, &mut touched);
+                }
+            }
+            flush(&mut touched, now.instant).await;
+        }
+    }
+
+    async fn resync(&self) {
+        let mut touched = Touched::new();
+        let now = Now::read();
+        self.index.lock().resync(now, &mut touched);
+        flush(&mut touched, now.instant).await;
+    }
+
+    pub(super) fn attach(&self, client: Arc<Client>) {
+        let mut index = self.index.lock();
+        let entry = index.clients.vacant_entry();
+        if let Ok(key) = u32::try_from(entry.key())
+            && client.key.set(key).is_ok()
+        {
+            entry.insert(client);
+        }
+    }
+
+    pub(super) fn detach(&self, client: &Arc<Client>) {
+        subscribe::detach(&mut self.index.lock(), client, Now::read());
+    }
+
+    /// Subscribes without writing: the answer comes first. Returns who must be flushed then.
+    pub(super) fn subscribe(
+        &self,
+        client: &Arc<Client>,
+        text: &str,
+        options: &Options,
+    ) -> (SubscribeRow, Touched) {
+        let mut touched = Touched::new();
+        let mut index = self.index.lock();
+        let now = Now::read();
+        let row = subscribe::subscribe(
+            &mut index,
+            client,
+            text,
+            options,
+            self.limits,
+            now,
+            &mut touched,
+        );
+        (row, touched)
+    }
+
+    pub(super) fn unsubscribe(&self, client: &Arc<Client>, text: &str) -> UnsubscribeRow {
+        subscribe::unsubscribe(&mut self.index.lock(), client, text)
+    }
+}
+
+async fn flush(touched: &mut Touched, now: Instant) {
+    for (index, client) in touched.drain(..).enumerate() {
+        if index > 0 && index % FLUSHES == 0 {
+            tokio::task::yield_now().await;
+        }
+        let flush = std::panic::catch_unwind(AssertUnwindSafe(|| client.flush(now)));
+        if flush.is_err() {
+            client.fail();
+        }
+    }
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shard")
+    }
+}
