@@ -1,13 +1,27 @@
 //! What the poll loop knows of an API: requests to make and ticks to take from the answers. A
 //! provider does no I/O, reads no clock and spawns nothing.
 
-use std::time::Duration;
+mod binance;
+mod body;
+mod coingecko;
+mod markets;
+mod mempool;
+mod number;
+mod row;
+mod token_metrics;
+mod withhold;
+
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
     market::{Reason, Tick},
     units::{Micros, Secret},
+    upstream::config::{FeedConfig, ProviderKind},
 };
 
 /// A request to make, relative to the feed's base URL.
@@ -19,8 +33,7 @@ pub struct Request {
     pub query: Vec<(&'static str, String)>,
     /// Header with a secret: its name and value.
     pub secret_header: Option<(&'static str, Secret)>,
-    /// Budget units that it costs beyond what the configuration says for each request; 0 means
-    /// just that.
+    /// Budget units that it costs; 0 means what the configuration says.
     pub weight: u32,
     /// What [`Provider::decode`] needs to know which answer it has.
     pub tag: usize,
@@ -38,7 +51,7 @@ pub struct Response {
 /// What an answer held.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// Readings, in the order of the answer.
+    /// Readings, at most one of each topic.
     pub ticks: Vec<Tick>,
     /// What was asked for and was not in the answer, or was not usable: a short text for the log.
     pub missing: Vec<String>,
@@ -56,10 +69,53 @@ pub struct DecodeError {
     pub message: String,
 }
 
+impl Batch {
+    /// Adds a reading of `item`, or notes why there is none.
+    fn take(&mut self, item: &impl fmt::Display, tick: Result<Tick, String>) {
+        match tick {
+            Ok(tick) => self.ticks.push(tick),
+            Err(why) => self.missing.push(format!("{item} {why}")),
+        }
+    }
+}
+
+/// Where the public API of a provider is, for a feed without `base_url`.
+pub fn default_base_url(provider: ProviderKind) -> Option<&'static str> {
+    match provider {
+        ProviderKind::Coingecko => Some("https://api.coingecko.com/api/v3"),
+        ProviderKind::Binance => Some("https://api.binance.com"),
+        ProviderKind::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
+        ProviderKind::Mempool => Some("https://mempool.space"),
+        ProviderKind::Synthetic => None,
+    }
+}
+
+/// The provider of a feed.
+///
+/// # Errors
+/// Names the key of `feed` that is wrong, and what it may be.
+pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provider>, String> {
+    let key = api_key.clone();
+    let provider: Box<dyn Provider> = match feed.provider {
+        ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
+        ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
+        ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
+        ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
+        ProviderKind::Synthetic => {
+            return Err("`provider` synthetic has no upstream to poll".to_owned());
+        }
+    };
+    Ok(match api_key {
+        Some(key) => Box::new(withhold::Withhold::new(provider, key)),
+        None => provider,
+    })
+}
+
 /// One API's requests and answers for one feed.
 pub trait Provider: Send {
-    /// Requests that must be answered once before polling can begin, such as a look-up of ids.
-    /// Asked again, with back-off, until [`Provider::prepared`] has accepted the answers.
+    /// Requests that must be answered before polling can begin, such as a look-up of ids. Asked
+    /// again until it is empty: at once after [`Provider::prepared`] has accepted the answers,
+    /// since one may lead to the next (pages), with back-off after it has refused one.
     fn preparation(&self) -> Vec<Request> {
         Vec::new()
     }

@@ -1,0 +1,109 @@
+//! What a configuration makes a provider ask, and what it may not say.
+
+use super::*;
+
+#[test]
+fn a_wrong_configuration_names_its_key() {
+    let market = "symbols = ['BTC-USD']";
+    let cases = [
+        ("binance", "", "`symbols` must not be empty"),
+        (
+            "binance",
+            "symbols = ['FOO']",
+            "`symbols` has `FOO`, which is not a symbol like BTC-USD",
+        ),
+        (
+            "binance",
+            "symbols = ['BTC-USD']\nendpoint = 'trades'",
+            "`endpoint` must be one of ticker_24hr, ticker_price, book_ticker",
+        ),
+        ("coingecko", market, "`ids` has no id for BTC-USD"),
+        (
+            "coingecko",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin,ethereum' }",
+            "`ids` has an id for BTC-USD that cannot be one",
+        ),
+        (
+            "coingecko",
+            "symbols = ['BTC-USD']\nids = { bitcoin = 'bitcoin' }",
+            "`ids` has `bitcoin`, which is not a symbol like BTC-USD",
+        ),
+        (
+            "token_metrics",
+            "symbols = ['BTC-EUR']",
+            "`symbols` has BTC-EUR, but Token Metrics' prices are in USD",
+        ),
+        (
+            "mempool",
+            "endpoint = 'blocks'",
+            "`endpoint` must be one of fees, height",
+        ),
+        (
+            "synthetic",
+            "",
+            "`provider` synthetic has no upstream to poll",
+        ),
+    ];
+    for (provider, rest, expected) in cases {
+        let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
+        let feed: FeedConfig = toml::from_str(&text).unwrap();
+        assert_eq!(build(&feed, None).err().as_deref(), Some(expected));
+    }
+    let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
+    let error = build(&toml::from_str(dotted).unwrap(), None).err().unwrap();
+    assert!(error.starts_with("`name` "), "{error}");
+}
+
+#[test]
+fn the_weight_of_binance_grows_with_the_number_of_symbols() {
+    let weight = |endpoint: &str, count: usize| {
+        let names: Vec<String> = (0..count).map(|i| format!("'A{i}-USDT'")).collect();
+        let feed = format!(
+            "name = 'x'\nprovider = 'binance'\nendpoint = '{endpoint}'\nsymbols = [{}]",
+            names.join(",")
+        );
+        let requests = provider(&toml::from_str(&feed).unwrap()).requests();
+        assert_eq!(requests.len(), 1);
+        requests[0].weight
+    };
+    let weights = [1, 20, 21, 100, 101].map(|count| weight("ticker_24hr", count));
+    assert_eq!(weights, [2, 2, 40, 40, 80]);
+    assert_eq!([1, 2].map(|count| weight("ticker_price", count)), [2, 4]);
+    assert_eq!([1, 2].map(|count| weight("book_ticker", count)), [2, 4]);
+}
+
+/// A feed of `count` markets whose ids are 1, 2, 3….
+fn large_feed(provider: &str, endpoint: &str, count: usize) -> FeedConfig {
+    let symbols: Vec<String> = (1..=count).map(|i| format!("'A{i}-USD'")).collect();
+    let ids: Vec<String> = (1..=count).map(|i| format!("A{i}-USD = '{i}'")).collect();
+    let text = format!(
+        "name = 'x'\nprovider = '{provider}'\nendpoint = '{endpoint}'\n\
+         symbols = [{}]\nids = {{ {} }}",
+        symbols.join(","),
+        ids.join(",")
+    );
+    toml::from_str(&text).unwrap()
+}
+
+#[test]
+fn more_ids_than_a_page_holds_are_asked_in_several_requests() {
+    let coins = provider(&large_feed("coingecko", "coins_markets", 251)).requests();
+    assert_eq!(coins.len(), 2);
+    assert_eq!(coins[1].query[1], ("ids", "251".to_owned()));
+    let one = provider(&large_feed("coingecko", "simple_price", 251)).requests();
+    assert_eq!(one.len(), 1);
+
+    let mut grades = provider(&large_feed("token_metrics", "trader_grades", 101));
+    let requests = grades.requests();
+    assert_eq!(requests.len(), 2);
+    assert_eq!(requests[1].query[0], ("token_id", "101".to_owned()));
+    let empty = response(r#"{"success":true,"data":[]}"#);
+    assert_eq!(
+        grades.decode(&requests[0], &empty).unwrap().missing.len(),
+        100
+    );
+    assert_eq!(
+        grades.decode(&requests[1], &empty).unwrap().missing.len(),
+        1
+    );
+}
