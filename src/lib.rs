@@ -1,5 +1,6 @@
 //! Tickwire.
 pub mod access;
+pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod hub;
