@@ -1,5 +1,7 @@
 //! Tickwire.
 pub mod access;
+pub mod cli;
+pub mod config;
 pub mod delivery;
 pub mod hub;
 pub mod market;

@@ -1,6 +1,6 @@
 //! `[[feeds]]` and `[consolidate]`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
@@ -16,7 +16,8 @@ pub struct FeedConfig {
     pub provider: ProviderKind,
     /// Which of the API's endpoints; absent means the provider's first.
     pub endpoint: Option<String>,
-    /// Where the API is: `https://…`, or `sandbox:/path` for the simulated one.
+    /// Where the API is: `https://…`, or `sandbox:/path` for the simulated one; absent means the
+    /// provider's public address.
     pub base_url: Option<String>,
     /// Canonical symbols to fetch.
     #[serde(default)]
@@ -62,7 +63,7 @@ pub struct FeedConfig {
 pub struct Id(pub String);
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "an id is a string or a whole number")]
 enum IdForm {
     Text(String),
     Number(u64),
@@ -140,10 +141,75 @@ fn default_weight() -> u32 {
     1
 }
 
+impl ProviderKind {
+    /// As it is written in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Coingecko => "coingecko",
+            Self::Binance => "binance",
+            Self::TokenMetrics => "token_metrics",
+            Self::Mempool => "mempool",
+            Self::Synthetic => "synthetic",
+        }
+    }
+
+    /// The public address of the API; none for what is made in the process.
+    pub fn base_url(self) -> Option<&'static str> {
+        match self {
+            Self::Coingecko => Some("https://api.coingecko.com/api/v3"),
+            Self::Binance => Some("https://api.binance.com"),
+            Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
+            Self::Mempool => Some("https://mempool.space"),
+            Self::Synthetic => None,
+        }
+    }
+
+    /// Whether a feed must say for which symbols it asks.
+    pub fn needs_symbols(self) -> bool {
+        match self {
+            Self::Coingecko | Self::Binance | Self::TokenMetrics => true,
+            Self::Mempool | Self::Synthetic => false,
+        }
+    }
+}
+
+impl fmt::Display for ProviderKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl FeedConfig {
+    /// Where the API is: as configured, or else the provider's public address; none where nothing
+    /// is asked.
+    pub fn base_url(&self) -> Option<&str> {
+        self.base_url.as_deref().or(self.provider.base_url())
+    }
+
     /// Age at which a topic of this feed is stale.
     pub fn stale_after(&self) -> Span {
         self.stale_after
             .unwrap_or(Span(self.every.0.saturating_mul(5)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::de::{IntoDeserializer, value};
+
+    use super::*;
+
+    #[test]
+    fn a_provider_prints_as_it_is_written() {
+        for kind in [
+            ProviderKind::Coingecko,
+            ProviderKind::Binance,
+            ProviderKind::TokenMetrics,
+            ProviderKind::Mempool,
+            ProviderKind::Synthetic,
+        ] {
+            let name: value::StrDeserializer<'_, value::Error> = kind.name().into_deserializer();
+            assert_eq!(ProviderKind::deserialize(name), Ok(kind));
+        }
     }
 }

@@ -1,0 +1,190 @@
+//! The rules of `[[feeds]]`.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{Checks, address};
+use crate::{
+    config::KeyPath,
+    market::Symbol,
+    units::Span,
+    upstream::config::{BudgetConfig, FeedConfig, ProviderKind},
+};
+
+/// The shortest time between polls of any upstream.
+const EVERY_MIN: Span = Span::millis(100);
+
+/// The shortest time between polls of an upstream that belongs to somebody else.
+const EVERY_MIN_PUBLIC: Span = Span::secs(1);
+
+/// Longest name: with the longest symbol it still fits a topic of 128 bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+impl Checks<'_> {
+    /// Checks each feed that could be read, and that names differ.
+    pub(super) fn feeds(&mut self, feeds: &[Option<FeedConfig>]) {
+        let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+        for (index, feed) in feeds.iter().enumerate() {
+            let Some(feed) = feed else { continue };
+            let path = KeyPath::root().key("feeds").index(index);
+            match names.get(feed.name.as_str()) {
+                Some(first) => {
+                    let message = format!("{:?} is also the name of feeds[{first}]", feed.name);
+                    self.refuse(path.key("name"), message);
+                }
+                None => {
+                    names.insert(&feed.name, index);
+                }
+            }
+            self.feed(feed, &path);
+        }
+    }
+
+    fn feed(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        let length = feed.name.len();
+        if !(1..=NAME_BYTES_MAX).contains(&length) || !feed.name.bytes().all(allowed) {
+            let message = format!(
+                "{:?} becomes a part of topics: use only A-Z, a-z, 0-9, _ and -, at most \
+                 {NAME_BYTES_MAX} of them",
+                feed.name
+            );
+            self.refuse(path.key("name"), message);
+        }
+        self.symbols(feed, path);
+        self.times(feed, path);
+        if !(feed.max_jump_pct.is_finite() && feed.max_jump_pct > 0.0) {
+            let message = format!("{} is not more than 0; usual is 50", feed.max_jump_pct);
+            self.refuse(path.key("max_jump_pct"), message);
+        }
+        if let Some(url) = &feed.base_url
+            && let Err(message) = address::base_url(url, feed.allow_private)
+        {
+            self.refuse(path.key("base_url"), message);
+        }
+        if let Some(budget) = &feed.budget {
+            self.budget(budget, &path.key("budget"));
+        }
+        if let Some(secret) = &feed.api_key
+            && let Err(message) = secret.read_with(|name| self.environment.get(name).cloned())
+        {
+            self.refuse(path.key("api_key"), message);
+        }
+        if feed.provider == ProviderKind::Synthetic {
+            self.synthetic(feed, path);
+        }
+    }
+
+    fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        if feed.symbols.is_empty() && feed.provider.needs_symbols() {
+            let message = format!(
+                "a {} feed must say what to fetch, as in symbols = [\"BTC-USD\"]",
+                feed.provider
+            );
+            self.refuse(path.key("symbols"), message);
+        }
+        let mut seen = HashSet::new();
+        for (index, symbol) in feed.symbols.iter().enumerate() {
+            let at = path.key("symbols").index(index);
+            if let Err(message) = canonical(symbol) {
+                self.refuse(at, message);
+            } else if !seen.insert(symbol) {
+                self.refuse(at, format!("{symbol:?} is listed twice"));
+            }
+        }
+        for symbol in feed.ids.keys() {
+            if let Err(message) = canonical(symbol) {
+                self.refuse(path.key("ids").key(symbol), message);
+            }
+        }
+    }
+
+    fn times(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        let every = feed.every;
+        // The longer bound protects other people's servers; the sandbox and this machine are one's
+        // own.
+        let own = feed
+            .base_url()
+            .is_none_or(|url| address::is_sandbox(url) || address::is_loopback(url));
+        if every < EVERY_MIN {
+            self.refuse(
+                path.key("every"),
+                format!("{every} is less than {EVERY_MIN}"),
+            );
+        } else if every < EVERY_MIN_PUBLIC && !own {
+            let message = format!(
+                "{every} is less than {EVERY_MIN_PUBLIC}, which only the sandbox and loopback \
+                 addresses may be asked"
+            );
+            self.refuse(path.key("every"), message);
+        }
+        if feed.timeout == Span::default() {
+            self.refuse(path.key("timeout"), "must be longer than 0s; usual is 10s");
+        }
+        if feed.stale_after() < every {
+            let message = format!(
+                "{} is less than every = {every}: each value would be stale before the next \
+                 poll; usual is five times every",
+                feed.stale_after()
+            );
+            self.refuse(path.key("stale_after"), message);
+        }
+    }
+
+    fn budget(&mut self, budget: &BudgetConfig, path: &KeyPath) {
+        if budget.per_minute == 0 {
+            self.refuse(
+                path.key("per_minute"),
+                "must be at least 1; with 0 nothing is asked",
+            );
+        }
+        if budget.weight == 0 {
+            self.refuse(
+                path.key("weight"),
+                "must be at least 1, the cost of one request",
+            );
+        } else if budget.weight > budget.per_minute && budget.per_minute > 0 {
+            let message = format!(
+                "{} is more than per_minute = {}: no request would ever fit",
+                budget.weight, budget.per_minute
+            );
+            self.refuse(path.key("weight"), message);
+        }
+        let month = budget.per_month;
+        if month.is_some_and(|month| month < u64::from(budget.weight.max(1))) {
+            let message = "is less than the cost of one request; leave it out for no monthly limit";
+            self.refuse(path.key("per_month"), message);
+        }
+    }
+
+    fn synthetic(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        for (key, value, range) in [
+            ("topics", feed.topics, 1..=100_000),
+            (
+                "rate",
+                usize::try_from(feed.rate).unwrap_or(usize::MAX),
+                1..=1_000_000,
+            ),
+            ("payload_bytes", feed.payload_bytes, 64..=65_536),
+        ] {
+            if !range.contains(&value) {
+                let message = format!(
+                    "{value} is not between {} and {}",
+                    range.start(),
+                    range.end()
+                );
+                self.refuse(path.key(key), message);
+            }
+        }
+    }
+}
+
+/// Whether a symbol is written as topics write it.
+fn canonical(text: &str) -> Result<(), String> {
+    match Symbol::parse(text) {
+        Some(symbol) if symbol.as_str() == text => Ok(()),
+        Some(symbol) => Err(format!("{text:?} is not canonical, write \"{symbol}\"")),
+        None => Err(format!(
+            "{text:?} is not a market, write BASE-QUOTE as in \"BTC-USD\""
+        )),
+    }
+}
