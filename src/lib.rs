@@ -8,6 +8,7 @@ pub mod market;
 pub mod protocol;
 pub mod sandbox;
 pub mod server;
+pub mod session;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;

@@ -65,6 +65,8 @@ pub struct Flow {
     pub broken: bool,
     /// When the kernel last took a byte, or when something began to wait after a rest.
     pub progress: Instant,
+    /// When the client was last sent something other than a ping.
+    pub said: Instant,
     /// Whether something waits to be written.
     pub waiting: bool,
     /// When `max_rate` next lets something through.
@@ -84,6 +86,7 @@ impl Client {
             blocked: false,
             broken: false,
             progress: now,
+            said: now,
             waiting: false,
             next_held: None,
             control_bytes: 0,
@@ -133,6 +136,20 @@ impl Client {
         self.lock().outbox.push_control(frame);
     }
 
+    /// Sends a ping, which a heartbeat does not count as something said: a browser cannot see it.
+    pub(super) fn ping(&self, frame: Bytes, now: Instant) {
+        let said = {
+            let mut state = self.lock();
+            let alone = state.outbox.is_empty();
+            state.outbox.push_control(frame);
+            alone.then_some(state.flow.said)
+        };
+        self.flush(now);
+        if let Some(said) = said {
+            self.lock().flow.said = said;
+        }
+    }
+
     /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
     /// there is something for it to wait for.
     pub(super) fn flush(&self, now: Instant) {
@@ -176,6 +193,7 @@ impl Client {
                 Ok(0) => state.flow.broken = true,
                 Ok(bytes) => {
                     state.flow.progress = now;
+                    state.flow.said = now;
                     let metrics = &self.metrics;
                     state
                         .outbox
@@ -199,7 +217,8 @@ impl Client {
             state.flow.progress = now;
         }
         state.flow.waiting = waiting;
-        state.flow.next_held = state.outbox.next_held();
+        // While the socket takes nothing, nothing is let through either.
+        state.flow.next_held = state.outbox.next_held().filter(|_| !state.flow.blocked);
         state.flow.control_bytes = state.outbox.control_bytes();
         self.metrics.report(&mut state.outbox.tally);
         let bytes = state.outbox.queued_bytes();

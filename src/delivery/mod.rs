@@ -34,7 +34,7 @@ pub use ledger::Ledger;
 pub use metrics::TransportKind;
 pub use options::{Options, OptionsView};
 pub use outbox::Bounds;
-pub use reader::{Page, PageLimits, Reader, SnapshotRow, TopicRow};
+pub use reader::{Page, Reader, Replayed, SnapshotRow, TopicRow};
 pub use rows::{SubscribeRow, SubscriptionRow, UnsubscribeRow};
 pub use subscribe::SubscriptionLimits;
 
@@ -188,6 +188,11 @@ impl Subscriber {
         self.client.flush(now);
     }
 
+    /// Sends a ping, which does not count as something said.
+    pub fn ping(&self, frame: Bytes, now: Instant) {
+        self.client.ping(frame, now);
+    }
+
     /// Writes what waits, as far as the socket takes it.
     pub fn flush(&self, now: Instant) {
         self.client.flush(now);
@@ -208,9 +213,10 @@ impl Subscriber {
         self.client.woken().await;
     }
 
-    /// Drops what waits, but for the rest of a frame that is partly written.
-    pub fn discard(&self, now: Instant) {
-        self.client.discard(now);
+    /// Ends all subscriptions. What waits is dropped, but for the rest of a frame that is partly
+    /// written; answers and control frames can still be sent.
+    pub fn end(&self) {
+        self.shard.detach(&self.client);
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     hub::{Hub, Slot},
-    market::{Epoch, Pattern, Source, State, Topic},
+    market::{Epoch, Pattern, Source, State, Topic, TopicError},
     protocol::{
         code::{ErrorBody, ErrorCode},
         event,
@@ -17,11 +17,11 @@ use crate::{
 
 /// How many rows a page has.
 #[derive(Debug, Clone, Copy)]
-pub struct PageLimits {
+struct PageLimits {
     /// When nothing is asked.
-    pub default: usize,
+    default: usize,
     /// At most.
-    pub most: usize,
+    most: usize,
 }
 
 /// Pages of topics and snapshots.
@@ -75,6 +75,17 @@ pub enum SnapshotRow {
         /// Why.
         error: ErrorBody,
     },
+}
+
+/// Updates of the past.
+#[derive(Debug, Serialize)]
+pub struct Replayed {
+    /// The numbering.
+    pub epoch: Epoch,
+    /// `update` messages in order.
+    pub updates: Vec<Box<RawValue>>,
+    /// The first sequence number of the next page; null at the end.
+    pub next: Option<u64>,
 }
 
 impl Reader {
@@ -152,6 +163,57 @@ impl Reader {
             snapshot_row(text, row, now)
         }))
     }
+}
+
+impl Reader {
+    /// Kept updates of one topic from sequence number `from` to `to`.
+    ///
+    /// # Errors
+    /// `unknown_topic`; `unrecoverable` with the oldest that is kept; `bad_request` for a limit out
+    /// of bounds or an empty range.
+    pub fn replay(
+        &self,
+        topic: &str,
+        from: u64,
+        to: Option<u64>,
+        limit: Option<usize>,
+    ) -> Result<Replayed, ErrorBody> {
+        let limit = page_size(limit)?;
+        if from == 0 || to.is_some_and(|to| to < from) {
+            let message = "`from` must be at least 1 and at most `to`";
+            return Err(ErrorBody::new(ErrorCode::BadRequest, message));
+        }
+        let pattern = read_pattern(topic)?;
+        if pattern.is_wildcard() {
+            let message = TopicError::Wildcard.to_string();
+            return Err(ErrorBody::new(ErrorCode::BadTopic, message));
+        }
+        let slot = self.hub.topic(pattern.as_str()).ok_or_else(unknown_topic)?;
+        let (kept, oldest) = slot.history(from, limit.saturating_add(1));
+        if oldest == 0 {
+            return Err(unknown_topic());
+        }
+        if from < oldest {
+            return Err(ErrorBody::unrecoverable(oldest));
+        }
+        let wanted = |seq: u64| to.is_none_or(|to| seq <= to);
+        let mut wanted = kept.into_iter().filter(|issued| wanted(issued.update.seq));
+        let updates = wanted
+            .by_ref()
+            .take(limit)
+            .filter_map(|issued| raw(&issued.json()));
+        let updates = updates.collect();
+        let next = wanted.next().map(|issued| issued.update.seq);
+        Ok(Replayed {
+            epoch: self.hub.epoch().clone(),
+            updates,
+            next,
+        })
+    }
+}
+
+fn raw(json: &[u8]) -> Option<Box<RawValue>> {
+    RawValue::from_string(std::str::from_utf8(json).ok()?.to_owned()).ok()
 }
 
 fn snapshot_row(text: &str, row: Result<Arc<Slot>, ErrorBody>, now: Micros) -> SnapshotRow {

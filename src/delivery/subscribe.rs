@@ -265,6 +265,10 @@ fn forget(index: &mut Index, key: u32, pattern: &Pattern, state: &mut ClientStat
 /// Takes a client out of the index. What waits for it is lost.
 pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
     let Some(&key) = client.key.get() else { return };
+    let known = index.clients.get(key as usize);
+    if !known.is_some_and(|known| Arc::ptr_eq(known, client)) {
+        return;
+    }
     client.discard(now.instant);
     let mut state = client.lock();
     let topics: Vec<_> = state.by_topic.keys().copied().collect();

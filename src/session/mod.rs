@@ -1,0 +1,102 @@
+//! One WebSocket client: handshake, commands, timers, the end.
+//!
+//! A session is a task on its shard. Reading, deadlines and closing are its business; data is
+//! written by the shard itself, straight from the outbox, and the task only takes over where the
+//! socket takes nothing more. So no write is ever awaited next to a deadline.
+
+mod commands;
+pub mod handshake;
+mod heartbeat;
+mod inbound;
+mod metrics;
+mod run;
+mod socket;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::net::TcpStream;
+
+use crate::{
+    access::{Admission, Limits},
+    delivery::{Delivery, TransportKind},
+    shutdown::{Shutdown, Stage},
+    telemetry::Telemetry,
+};
+use metrics::Metrics;
+
+/// A heartbeat comes when nothing else was sent for this long.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What sessions are run with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How much a session may do.
+    pub limits: Limits,
+    /// Time between pings.
+    pub ping_interval: Duration,
+    /// A session whose socket takes nothing for this long, though something waits, ends.
+    pub write_deadline: Duration,
+    /// `SO_SNDBUF`.
+    pub send_buffer: usize,
+    /// How long a shutdown may take: a part of it is for flushing.
+    pub drain_timeout: Duration,
+}
+
+/// Takes in clients.
+#[derive(Debug)]
+pub struct Sessions {
+    settings: Settings,
+    delivery: Arc<Delivery>,
+    admission: Arc<Admission>,
+    metrics: Metrics,
+    shutdown: Shutdown,
+}
+
+impl Sessions {
+    /// A door to `delivery`.
+    pub fn new(
+        settings: Settings,
+        delivery: Arc<Delivery>,
+        admission: Arc<Admission>,
+        telemetry: &Telemetry,
+        shutdown: Shutdown,
+    ) -> Arc<Self> {
+        let metrics = Metrics::new(telemetry);
+        Arc::new(Self {
+            settings,
+            delivery,
+            admission,
+            metrics,
+            shutdown,
+        })
+    }
+
+    /// True while new clients are turned away because the server is about to stop.
+    pub fn is_draining(&self) -> bool {
+        self.shutdown.stage() >= Stage::Draining
+    }
+
+    /// Runs a session on an upgraded connection. `read` is what came behind the handshake.
+    pub fn run(self: &Arc<Self>, stream: TcpStream, read: Vec<u8>, address: IpAddr) {
+        let Some(seat) = self.delivery.seat(TransportKind::WebSocket) else {
+            return;
+        };
+        let admitted = self.admission.admit(address);
+        let sessions = self.clone();
+        // The socket moves to the event loop of its shard.
+        let stream = match stream.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return tracing::debug!(%error, "a connection was lost at its upgrade"),
+        };
+        let task_seat = seat.clone();
+        seat.spawn("session", async move {
+            let ended = match TcpStream::from_std(stream) {
+                Ok(stream) => run::run(&sessions, &task_seat, stream, read, admitted).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a session ended");
+            }
+        });
+    }
+}

@@ -1,0 +1,322 @@
+//! The life of one session.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+use tokio::{
+    net::TcpStream,
+    time::{Sleep, sleep_until, timeout},
+};
+use ulid::Ulid;
+
+use super::{
+    HEARTBEAT, Sessions,
+    commands::{Commands, Verdict, failure, message},
+    heartbeat::{Due, Timers},
+    inbound::{Inbound, Received},
+    socket::{Writer, configure},
+};
+use crate::{
+    access::{Full, Permit},
+    delivery::{Flow, Seat, Subscriber},
+    protocol::{
+        self,
+        code::{Close, ErrorBody, ErrorCode},
+        event::{Heartbeat, Notice, RequestId, Welcome, WelcomeLimits},
+        frame::{self, Opcode},
+    },
+    shutdown::{Shutdown, Stage},
+    units::now_us,
+};
+
+/// Messages read before the shard's other tasks get their turn.
+const MESSAGES_PER_TURN: usize = 32;
+/// While more of its answers wait, a client's further requests are not read.
+const ANSWERS_WAITING_MAX: usize = 64 << 10;
+/// How long a close may take to be read by the client.
+const LINGER: Duration = Duration::from_secs(2);
+/// What a client may still send while it is being closed.
+const LINGER_BYTES_MAX: usize = 16 << 20;
+/// Clients are told to come back after this long at least, and at most this much later, so that
+/// they do not all come at once.
+const RECONNECT_AFTER_MS: std::ops::Range<u64> = 500..5000;
+
+/// Runs a session to its end.
+pub(super) async fn run(
+    sessions: &Sessions,
+    seat: &Seat,
+    stream: TcpStream,
+    read: Vec<u8>,
+    admitted: Result<Permit, Full>,
+) -> io::Result<()> {
+    configure(&stream, sessions.settings.send_buffer)?;
+    let stream = Arc::new(stream);
+    let now = Instant::now();
+    let subscriber = seat.take(Box::new(Writer(stream.clone())), now);
+    let end = match admitted {
+        Ok(_permit) => {
+            let _connected = sessions.metrics.connected();
+            let mut session = Session::new(sessions, &subscriber, &stream, read, now);
+            session.live().await
+        }
+        Err(full) => {
+            let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
+            subscriber.send(failure(&RequestId::Unknown, &error), now);
+            End::Because(Close::TooManyConnections)
+        }
+    };
+    finish(sessions, &subscriber, &stream, end).await
+}
+
+/// How a session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The connection is gone.
+    Gone,
+    /// The client closed, and its close is answered.
+    Answered,
+    /// It is closed by the server.
+    Because(Close),
+}
+
+struct Session<'a> {
+    sessions: &'a Sessions,
+    subscriber: &'a Subscriber,
+    stream: &'a TcpStream,
+    commands: Commands<'a>,
+    inbound: Inbound,
+    timers: Timers,
+    shutdown: Shutdown,
+    told_to_leave: bool,
+    /// Whether the reader may hold messages that were not dealt with yet.
+    unread: bool,
+}
+
+impl<'a> Session<'a> {
+    fn new(
+        sessions: &'a Sessions,
+        subscriber: &'a Subscriber,
+        stream: &'a TcpStream,
+        read: Vec<u8>,
+        now: Instant,
+    ) -> Self {
+        let settings = &sessions.settings;
+        let timers = Timers::new(
+            settings.ping_interval,
+            HEARTBEAT,
+            settings.write_deadline,
+            rand::rng().random(),
+            now,
+        );
+        Self {
+            sessions,
+            subscriber,
+            stream,
+            commands: Commands::new(sessions, subscriber, now),
+            inbound: Inbound::new(read, settings.limits.message_bytes.0),
+            timers,
+            shutdown: sessions.shutdown.clone(),
+            told_to_leave: false,
+            // What came behind the handshake is there without the socket becoming readable.
+            unread: true,
+        }
+    }
+
+    /// Serves until the end.
+    async fn live(&mut self) -> End {
+        self.welcome();
+        let mut timer = Box::pin(sleep_until(Instant::now().into()));
+        loop {
+            let flow = self.subscriber.flow();
+            if flow.broken {
+                return End::Gone;
+            }
+            match self.on_time(&flow) {
+                Due::Close(close) => return End::Because(close),
+                Due::Nothing => {}
+                _ => continue,
+            }
+            timer.as_mut().reset(self.timers.next(&flow).into());
+            if let Some(end) = self.wait(&flow, timer.as_mut()).await {
+                return end;
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen and deals with it.
+    async fn wait(&mut self, flow: &Flow, timer: Pin<&mut Sleep>) -> Option<End> {
+        let stage = if self.told_to_leave {
+            Stage::Closing
+        } else {
+            Stage::Draining
+        };
+        let may_read = flow.control_bytes <= ANSWERS_WAITING_MAX;
+        let mut shutdown = self.shutdown.clone();
+        tokio::select! {
+            () = shutdown.reached(stage) => return self.leave(),
+            ready = self.stream.writable(), if flow.waiting => {
+                if ready.is_err() {
+                    return Some(End::Gone);
+                }
+                self.subscriber.writable(Instant::now());
+            }
+            () = tokio::task::yield_now(), if may_read && self.unread => return self.read(),
+            ready = self.stream.readable(), if may_read && !self.unread => {
+                if ready.is_err() {
+                    return Some(End::Gone);
+                }
+                return self.read();
+            }
+            () = self.subscriber.woken() => {}
+            () = timer => self.subscriber.flush(Instant::now()),
+        }
+        None
+    }
+
+    fn on_time(&mut self, flow: &Flow) -> Due {
+        let now = Instant::now();
+        let due = self.timers.due(flow, now);
+        match due {
+            Due::Ping => self.subscriber.ping(frame::frame(Opcode::Ping, b""), now),
+            Due::Heartbeat => {
+                self.subscriber
+                    .send(message(&Heartbeat { time: now_us() }), now);
+            }
+            Due::Nothing | Due::Close(_) => {}
+        }
+        due
+    }
+
+    fn welcome(&self) {
+        let limits = &self.sessions.settings.limits;
+        let reader = self.sessions.delivery.reader();
+        let welcome = Welcome {
+            protocol: protocol::NAME,
+            server: protocol::SERVER,
+            connection_id: &Ulid::new().to_string(),
+            epoch: reader.epoch(),
+            time: now_us(),
+            heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
+            limits: WelcomeLimits {
+                max_topics: limits.topics,
+                max_topics_per_request: limits.topics_per_request,
+                max_message_bytes: limits.message_bytes.0,
+                requests_per_s: limits.requests_per_s,
+            },
+            principal: "anonymous",
+        };
+        self.subscriber.send(message(&welcome), Instant::now());
+    }
+
+    /// Reads and answers a bounded number of messages. What the reader has buffered beyond them
+    /// does not make the socket readable again, so it is remembered that there may be more.
+    fn read(&mut self) -> Option<End> {
+        let mut answers = Vec::new();
+        for _ in 0..MESSAGES_PER_TURN {
+            let received = self.inbound.next(self.stream, &mut answers);
+            let now = Instant::now();
+            if matches!(received, Received::Closed) {
+                // Nothing may follow the close frame that is the answer.
+                self.subscriber.end();
+            }
+            for answer in answers.drain(..) {
+                self.subscriber.send(answer, now);
+            }
+            self.unread = !matches!(received, Received::Nothing);
+            let verdict = match received {
+                Received::Nothing => return None,
+                Received::Gone => return Some(End::Gone),
+                Received::Broken(close) => return Some(End::Because(close)),
+                Received::Closed => return Some(End::Answered),
+                Received::Alive => self.commands.handle_control(now),
+                Received::Text(text) => self.commands.handle(&text, now),
+                Received::Binary => self.commands.handle_binary(now),
+            };
+            self.timers.heard(now);
+            if verdict == Verdict::Flood {
+                return Some(End::Because(Close::RateLimited));
+            }
+            if self.subscriber.flow().control_bytes > ANSWERS_WAITING_MAX {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The server stops: the client is told first, and closed when its time has come.
+    fn leave(&mut self) -> Option<End> {
+        if self.told_to_leave {
+            return Some(End::Because(Close::Draining));
+        }
+        self.told_to_leave = true;
+        let notice = Notice {
+            code: ErrorCode::Draining.as_str(),
+            message: Some("the server is about to stop"),
+            topic: None,
+            reconnect_after_ms: Some(rand::rng().random_range(RECONNECT_AFTER_MS)),
+        };
+        self.subscriber.send(message(&notice), Instant::now());
+        None
+    }
+}
+
+/// Says why, and gives the client time to read it: closing a socket with unread input would reset
+/// the connection and take the close frame with it.
+async fn finish(
+    sessions: &Sessions,
+    subscriber: &Subscriber,
+    stream: &TcpStream,
+    end: End,
+) -> io::Result<()> {
+    let close = match end {
+        End::Gone => return Ok(()),
+        End::Answered => Close::Normal,
+        End::Because(close) => close,
+    };
+    sessions.metrics.closed(close);
+    if close == Close::Draining {
+        drained(subscriber, stream, LINGER).await;
+    }
+    subscriber.end();
+    if end != End::Answered {
+        subscriber.send(frame::close(close.code(), close.reason()), Instant::now());
+    }
+    drained(subscriber, stream, LINGER).await;
+    socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)?;
+    drop(timeout(LINGER, discard_input(stream)).await);
+    Ok(())
+}
+
+/// Waits until all that waits is written.
+async fn drained(subscriber: &Subscriber, stream: &TcpStream, patience: Duration) {
+    let writing = async {
+        loop {
+            let flow = subscriber.flow();
+            if !flow.waiting || flow.broken || stream.writable().await.is_err() {
+                return;
+            }
+            subscriber.writable(Instant::now());
+        }
+    };
+    drop(timeout(patience, writing).await);
+}
+
+async fn discard_input(stream: &TcpStream) -> io::Result<()> {
+    let mut scratch = [0; 4096];
+    let mut total = 0;
+    while total < LINGER_BYTES_MAX {
+        stream.readable().await?;
+        match stream.try_read(&mut scratch) {
+            Ok(0) => return Ok(()),
+            Ok(read) => total += read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
