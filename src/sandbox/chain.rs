@@ -1,0 +1,136 @@
+//! A simulated block chain: what a transaction costs, and how many blocks there are.
+
+use rand::Rng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::StandardNormal;
+
+/// Steps between two looks at the chain: 10 s.
+const SLOT_STEPS: u64 = 100;
+
+/// Chance of a block in a slot: one every 30 s, so that somebody who watches sees one.
+const BLOCK_CHANCE: f64 = 1.0 / 3.0;
+
+const FIRST_HEIGHT: u64 = 900_000;
+
+/// Where the logarithm of the fastest fee wants to be (12 sat/vB), how fast it goes back there,
+/// and how much it moves in a slot.
+const HOME: f64 = 2.484_9;
+const PULL: f64 = 0.02;
+const NOISE: f64 = 0.12;
+
+/// Fees and height, a function of seed and step.
+#[derive(Debug)]
+pub(super) struct Chain {
+    dice: ChaCha8Rng,
+    slot: u64,
+    height: u64,
+    log_fee: f64,
+}
+
+/// Fees in whole sat/vB, each at least 1 and none above the one before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Fees {
+    /// For the next block.
+    pub(super) fastest: f64,
+    /// For half an hour.
+    pub(super) half_hour: f64,
+    /// For an hour.
+    pub(super) hour: f64,
+    /// For some day.
+    pub(super) economy: f64,
+    /// Below this nothing is relayed.
+    pub(super) minimum: f64,
+}
+
+impl Chain {
+    /// A chain at step 0.
+    pub(super) fn new(dice: ChaCha8Rng) -> Self {
+        Self {
+            dice,
+            slot: 0,
+            height: FIRST_HEIGHT,
+            log_fee: HOME,
+        }
+    }
+
+    /// Goes on to `step`; an earlier one changes nothing.
+    pub(super) fn advance_to(&mut self, step: u64) {
+        while self.slot < step / SLOT_STEPS {
+            self.slot += 1;
+            let noise: f64 = self.dice.sample(StandardNormal);
+            self.log_fee += PULL * (HOME - self.log_fee) + NOISE * noise;
+            self.height += u64::from(self.dice.random_bool(BLOCK_CHANCE));
+        }
+    }
+
+    /// Number of the newest block.
+    pub(super) fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// What to pay.
+    pub(super) fn fees(&self) -> Fees {
+        let fastest = self.log_fee.exp();
+        let share = |share: f64| (fastest * share).round().max(1.0);
+        Fees {
+            fastest: share(1.0),
+            half_hour: share(0.8),
+            hour: share(0.6),
+            economy: share(0.3),
+            minimum: share(0.1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::dice::dice;
+    use super::*;
+
+    #[test]
+    fn fees_are_ordered_and_at_least_one_and_come_back_home() {
+        let mut chain = Chain::new(dice(1, "chain"));
+        let mut sum = 0.0;
+        for slot in 1..=20_000 {
+            chain.advance_to(slot * SLOT_STEPS);
+            let fees = chain.fees();
+            let ordered = [
+                fees.fastest,
+                fees.half_hour,
+                fees.hour,
+                fees.economy,
+                fees.minimum,
+            ];
+            assert!(
+                ordered.is_sorted_by(|faster, slower| faster >= slower),
+                "{fees:?}"
+            );
+            assert!(fees.minimum >= 1.0 && fees.fastest < 1_000.0, "{fees:?}");
+            sum += fees.fastest;
+        }
+        assert!(
+            (8.0..30.0).contains(&(sum / 20_000.0)),
+            "{}",
+            sum / 20_000.0
+        );
+    }
+
+    #[test]
+    fn a_block_comes_about_every_thirty_seconds() {
+        let mut chain = Chain::new(dice(1, "chain"));
+        chain.advance_to(864_000);
+        let blocks = chain.height() - FIRST_HEIGHT;
+        assert!((2_500..3_300).contains(&blocks), "{blocks} in a day");
+    }
+
+    #[test]
+    fn the_chain_does_not_depend_on_how_it_is_asked() {
+        let (mut often, mut once) = (Chain::new(dice(7, "c")), Chain::new(dice(7, "c")));
+        for step in 0..12_345 {
+            often.advance_to(step);
+        }
+        once.advance_to(12_345);
+        often.advance_to(100);
+        assert_eq!((often.fees(), often.height()), (once.fees(), once.height()));
+    }
+}
