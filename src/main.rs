@@ -1,3 +1,125 @@
-//! The `tickwire` binary.
+//! The `tickwire` binary: what was asked for, and its exit code.
 
-fn main() {}
+use std::{
+    io::{self, IsTerminal, Write},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use tickwire::{
+    app::App,
+    cli::{self, Command, Exit, LogFormat, ServeArgs, WatchArgs},
+    config::{Config, ConfigErrors},
+    sandbox::{self, ROUTES},
+    server,
+    shutdown::{self, Stage},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let command = cli::parse().command();
+    let outcome = match &command {
+        Command::Check(args) => {
+            return cli::check::run(args, &mut io::stdout(), &mut io::stderr()).into();
+        }
+        Command::Serve(args) => configured(args.load(), |config| serve(args, config)),
+        Command::Sandbox(args) => configured(args.load(), simulate),
+        Command::Watch(args) => watch(args),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => complain(&format!("{error:#}"), Exit::Failed).into(),
+    }
+}
+
+fn configured(
+    config: Result<Config, ConfigErrors>,
+    run: impl FnOnce(Config) -> Result<Exit>,
+) -> Result<Exit> {
+    match config {
+        Ok(config) => run(config),
+        Err(errors) => Ok(complain(&errors.to_string(), Exit::BadConfig)),
+    }
+}
+
+/// Says what is wrong. A closed standard error must not hide the exit code.
+fn complain(text: &str, exit: Exit) -> Exit {
+    drop(writeln!(io::stderr(), "tickwire: {}", text.trim_end()));
+    exit
+}
+
+#[tokio::main]
+async fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
+    log(args.log_format);
+    let listener = server::bind(config.server.listen).await?;
+    let app = App::start(config.clone(), listener).await?;
+    // Nobody may be reading: that is no reason not to serve.
+    drop(cli::announce::announce(&mut io::stdout(), app.address(), &config));
+    stopped().await?;
+    tracing::info!("stopping");
+    let in_time = app.stop().await;
+    tracing::info!(in_time, "stopped");
+    Ok(if in_time { Exit::Fine } else { Exit::Failed })
+}
+
+#[tokio::main]
+async fn simulate(config: Config) -> Result<Exit> {
+    log(LogFormat::Text);
+    let (trigger, shutdown) = shutdown::channel();
+    let sandbox = sandbox::bind(&config.sandbox).await?;
+    let mut out = io::stdout();
+    drop(writeln!(out, "simulated APIs on {}", sandbox.base_url()));
+    for (path, what) in ROUTES {
+        drop(writeln!(out, "  {path:<42} {what}"));
+    }
+    let serving = sandbox.serve(shutdown);
+    let stop = async {
+        let stopped = stopped().await;
+        trigger.advance(Stage::Closing);
+        stopped
+    };
+    let ((), stopped) = tokio::join!(serving, stop);
+    stopped.map(|()| Exit::Fine)
+}
+
+#[tokio::main]
+async fn watch(args: &WatchArgs) -> Result<Exit> {
+    log(LogFormat::Text);
+    tokio::select! {
+        outcome = cli::watch::run(args, &mut io::stdout()) => match outcome {
+            // The reader of a pipe has seen enough.
+            Err(error) if is_broken_pipe(&error) => {}
+            outcome => outcome?,
+        },
+        stopped = stopped() => stopped?,
+    }
+    Ok(Exit::Fine)
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.downcast_ref::<io::Error>();
+    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+async fn stopped() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn log(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("TICKWIRE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}

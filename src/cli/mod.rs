@@ -1,7 +1,9 @@
 //! The command line. Says what was asked for; doing it is `main`'s, but for `check`.
 
+pub mod announce;
 pub mod check;
 mod exit;
+pub mod watch;
 
 use std::{env, net::SocketAddr, path::PathBuf};
 

@@ -1,3 +1,128 @@
-//! Server.
+//! The accept loop: sockets in, HTTP with timeouts and bounds, sessions out through the upgrade.
+
 mod config;
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::sleep,
+};
+use tower::ServiceExt;
+
 pub use config::Config;
+
+use crate::{
+    http::Conn,
+    shutdown::{Shutdown, Stage, Tasks},
+};
+
+/// How long a client may take to send the head of a request, on a fresh connection or between two
+/// requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// What is buffered of one connection's requests.
+const HTTP_BUFFER: usize = 16 << 10;
+/// HTTP connections beyond the sessions that there may be: scrapes, pages, handshakes.
+const HTTP_CONNECTIONS: usize = 1024;
+/// Pause after a failed accept, doubled up to the longest: without it, a process that has run out
+/// of file descriptors would spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Accepts connections until the shutdown has come to [`Stage::Closing`].
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    sessions_max: usize,
+    tasks: Tasks,
+    mut shutdown: Shutdown,
+) {
+    let room = Arc::new(Semaphore::new(sessions_max + HTTP_CONNECTIONS));
+    let accepting = async {
+        let mut pause = ACCEPT_PAUSE;
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    pause = ACCEPT_PAUSE;
+                    // Over the bound, a connection is dropped at once: that costs least.
+                    if let Ok(permit) = room.clone().try_acquire_owned() {
+                        take(stream, peer, &router, permit, &tasks, &shutdown);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+                }
+            }
+        }
+    };
+    let mut closing = shutdown.clone();
+    tokio::select! {
+        () = accepting => {}
+        () = closing.reached(Stage::Closing) => {}
+    }
+    shutdown.reached(Stage::Closing).await;
+}
+
+fn take(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: &Router,
+    permit: OwnedSemaphorePermit,
+    tasks: &Tasks,
+    shutdown: &Shutdown,
+) {
+    let Ok(local) = stream.local_addr() else { return };
+    let (router, shutdown) = (router.clone(), shutdown.clone());
+    tasks.spawn("http", async move {
+        let conn = Conn { peer, local };
+        if let Err(error) = connection(stream, conn, router, shutdown).await {
+            tracing::debug!(%peer, %error, "an HTTP connection ended");
+        }
+        drop(permit);
+    });
+}
+
+async fn connection(
+    stream: TcpStream,
+    conn: Conn,
+    router: Router,
+    mut shutdown: Shutdown,
+) -> Result<(), hyper::Error> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request: Request = request.map(Body::new);
+        request.extensions_mut().insert(conn);
+        let router = router.clone();
+        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HTTP_BUFFER)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        ended = connection.as_mut() => return ended,
+        () = shutdown.reached(Stage::Closing) => connection.as_mut().graceful_shutdown(),
+    }
+    connection.await
+}
+
+/// Binds the port.
+///
+/// # Errors
+/// As the system says, with the address.
+pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+}

@@ -38,8 +38,6 @@ pub struct Settings {
     pub write_deadline: Duration,
     /// `SO_SNDBUF`.
     pub send_buffer: usize,
-    /// How long a shutdown may take: a part of it is for flushing.
-    pub drain_timeout: Duration,
 }
 
 /// Takes in clients.

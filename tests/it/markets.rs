@@ -1,0 +1,129 @@
+//! From an upstream's answer to a client: digits, failures, failover, the sandbox.
+
+use serde_json::json;
+
+use crate::support::{Upstream, eventually, server};
+
+#[tokio::test]
+async fn the_upstream_s_digits_reach_the_client() {
+    let upstream = Upstream::start().await;
+    let server = server().polling("x", &upstream, &["BTC-USDT"]).start().await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT"], json!({"mode": "every", "snapshot": false})).await;
+    for (sent, expected) in
+        [("68900.50", "68900.50"), ("0.1000000000000000055511", "0.1000000000000000055511"), ("7E-7", "0.0000007")]
+    {
+        upstream.price("BTCUSDT", sent);
+        let update = client.event_of("update").await;
+        assert_eq!(update["data"]["price"], expected);
+        assert_eq!((&update["source"], &update["data"]["sources"]), (&json!("x"), &json!(1)));
+        assert!(update["ts"].is_null());
+    }
+}
+
+#[tokio::test]
+async fn poisoned_values_never_reach_a_client() {
+    let upstream = Upstream::start().await;
+    upstream.price("BTCUSDT", "10");
+    let server = server().polling("x", &upstream, &["BTC-USDT"]).start().await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"})).await;
+    for poison in ["NaN", "-1", "0", "inf", "1,5", "", "1e400"] {
+        upstream.price("BTCUSDT", poison);
+        upstream.polled(2).await;
+    }
+    upstream.price("BTCUSDT", "11");
+    loop {
+        let event = client.event().await;
+        if matches!(event["type"].as_str(), Some("snapshot" | "update")) {
+            let price = event["data"]["price"].as_str().unwrap();
+            assert!(["10", "11"].contains(&price), "{event}");
+            if price == "11" {
+                break;
+            }
+        }
+    }
+    assert!(server.metric("tickwire_quarantined_total", "").await.unwrap() >= 2.0);
+}
+
+#[tokio::test]
+async fn each_failure_has_its_reason_and_a_healthy_feed_does_not_notice() {
+    let (bad, good) = (Upstream::start().await, Upstream::start().await);
+    good.price("ETHUSDT", "5");
+    let server = server()
+        .polling("bad", &bad, &["BTC-USDT"])
+        .polling("good", &good, &["ETH-USDT"])
+        .start()
+        .await;
+    for (status, body, outcome) in [
+        (500, "", "http_5xx"),
+        (404, "{}", "http_4xx"),
+        (200, "<html>busy</html>", "bad_body"),
+        (200, "[{\"symbol\":", "bad_body"),
+        (429, "", "rate_limited"),
+    ] {
+        bad.misbehave(status, &[], body);
+        let label = format!("feed=\"bad\",outcome=\"{outcome}\"");
+        server.metric_reaches("tickwire_upstream_requests_total", &label, 1.0).await;
+    }
+    let failures = server.metric("tickwire_upstream_requests_total", "feed=\"good\"").await;
+    let ok = server.metric("tickwire_upstream_requests_total", "feed=\"good\",outcome=\"ok\"").await;
+    assert_eq!(failures, ok);
+    let page = server.json("/v1/topics?pattern=price.ETH-USDT.good").await;
+    assert_eq!(page["topics"][0]["state"], "live");
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed() {
+    let upstream = Upstream::start().await;
+    upstream.misbehave(429, &[("retry-after", "2")], "");
+    let server = server().polling("x", &upstream, &["BTC-USDT"]).start().await;
+    upstream.polled(1).await;
+    let started = std::time::Instant::now();
+    upstream.polled(1).await;
+    assert!(started.elapsed().as_millis() >= 1900, "{:?}", started.elapsed());
+    drop(server);
+}
+
+#[tokio::test]
+async fn a_price_fails_over_to_the_next_live_source() {
+    let (first, second) = (Upstream::start().await, Upstream::start().await);
+    first.price("BTCUSDT", "100.1");
+    second.price("BTCUSDT", "100.2");
+    let server = server()
+        .polling("first", &first, &["BTC-USDT"])
+        .polling("second", &second, &["BTC-USDT"])
+        .consolidate("prefer = [\"first\", \"second\"]")
+        .start()
+        .await;
+    let source = |expected: &'static str| {
+        let server = &server;
+        eventually(expected, move || async move {
+            let page = server.json("/v1/snapshot?topics=price.BTC-USDT").await;
+            (page["snapshots"][0]["source"] == expected).then_some(())
+        })
+    };
+    source("first").await;
+    first.misbehave(500, &[], "");
+    source("second").await;
+    first.behave();
+    source("first").await;
+}
+
+#[tokio::test]
+async fn prices_signals_and_chain_metrics_flow_from_the_sandbox() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let config = tickwire::config::Config::embedded().unwrap();
+    let app = tickwire::app::App::start(config, listener).await.unwrap();
+    let mut client = crate::support::Client::connect(app.address()).await;
+    client.subscribe(&[">"], json!({})).await;
+    let mut kinds = std::collections::BTreeSet::new();
+    while kinds.len() < 4 {
+        let event = client.event().await;
+        if let Some(topic) = event["topic"].as_str() {
+            kinds.insert(topic.split('.').next().unwrap().to_owned());
+        }
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["onchain", "price", "signal", "status"]);
+    assert!(app.stop().await);
+}

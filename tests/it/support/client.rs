@@ -1,0 +1,153 @@
+use std::{collections::VecDeque, net::SocketAddr};
+
+use futures::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message},
+};
+
+use super::soon;
+
+/// A client by another library, which checks every frame it gets.
+pub struct Client {
+    socket: WebSocketStream<TcpStream>,
+    /// Events that came while an answer was waited for.
+    early: VecDeque<Value>,
+    next_id: u64,
+}
+
+/// How a connection ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    Closed { code: u16, reason: String },
+    Gone,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (socket, _) = client_async(format!("ws://{address}/v1/ws"), stream).await.unwrap();
+        Self { socket, early: VecDeque::new(), next_id: 1 }
+    }
+
+    /// Sends any text.
+    pub async fn send(&mut self, text: impl Into<String>) {
+        self.socket.send(Message::text(text.into())).await.unwrap();
+    }
+
+    /// Sends any message.
+    pub async fn send_message(&mut self, message: Message) {
+        self.socket.send(message).await.unwrap();
+    }
+
+    /// Asks and waits for the answer; events that come before it are kept for later.
+    pub async fn ask(&mut self, method: &str, params: Value) -> Value {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.send(json!({"id": id, "method": method, "params": params}).to_string()).await;
+        loop {
+            let message = self.message().await;
+            if message.get("type").is_none() {
+                assert_eq!(message["id"], id, "{message}");
+                return message;
+            }
+            self.early.push_back(message);
+        }
+    }
+
+    /// As [`Client::ask`]; the answer must be a result.
+    pub async fn result(&mut self, method: &str, params: Value) -> Value {
+        let mut answer = self.ask(method, params).await;
+        assert!(answer.get("error").is_none(), "{answer}");
+        answer["result"].take()
+    }
+
+    /// As [`Client::ask`]; the answer must be an error, whose code is returned.
+    pub async fn refusal(&mut self, method: &str, params: Value) -> String {
+        let answer = self.ask(method, params).await;
+        answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    }
+
+    pub async fn subscribe(&mut self, topics: &[&str], options: Value) -> Vec<Value> {
+        let mut params = json!({"topics": topics});
+        params.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
+        let result = self.result("subscribe", params).await;
+        result["topics"].as_array().unwrap().clone()
+    }
+
+    /// The ledger of one subscription.
+    pub async fn ledger(&mut self, topic: &str) -> Value {
+        let result = self.result("subscriptions", Value::Null).await;
+        let rows = result["subscriptions"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["topic"] == topic);
+        row.unwrap_or_else(|| panic!("no {topic} in {rows:?}"))["ledger"].clone()
+    }
+
+    /// The next event.
+    pub async fn event(&mut self) -> Value {
+        match self.early.pop_front() {
+            Some(event) => event,
+            None => self.message().await,
+        }
+    }
+
+    /// The next event of a type.
+    pub async fn event_of(&mut self, kind: &str) -> Value {
+        soon(kind, async {
+            loop {
+                let event = self.event().await;
+                if event["type"] == kind {
+                    return event;
+                }
+            }
+        })
+        .await
+    }
+
+    /// The next message, whatever it is.
+    pub async fn message(&mut self) -> Value {
+        soon("a message", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Reads to the end.
+    pub async fn ended(&mut self) -> Ended {
+        let mut end = Ended::Gone;
+        soon("the end of the connection", async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Close(Some(frame)))) => {
+                        let (code, reason) = (frame.code.into(), frame.reason.to_string());
+                        end = Ended::Closed { code, reason };
+                    }
+                    Some(Ok(_)) => {}
+                    None | Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) => return,
+                    Some(Err(_)) => return,
+                }
+            }
+        })
+        .await;
+        end
+    }
+
+    /// Closes in order and returns the code that the server answers with.
+    pub async fn close(mut self) -> Ended {
+        self.socket.close(None).await.unwrap();
+        self.ended().await
+    }
+
+    /// The bare socket, to be left unread.
+    pub fn into_socket(self) -> WebSocketStream<TcpStream> {
+        self.socket
+    }
+}

@@ -1,0 +1,39 @@
+//! A server in this process, a client that others could have written, and an upstream that does as
+//! it is told.
+
+mod client;
+mod server;
+mod upstream;
+
+pub use client::{Client, Ended};
+pub use server::{Server, server};
+pub use upstream::Upstream;
+
+use std::{future::Future, time::Duration};
+
+/// What a test waits for at most. Long, since the machine may be busy: a test that needs it fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for `future`, but not for ever.
+pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}
+
+/// Asks again and again until `probe` gives something.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut probe: impl FnMut() -> F,
+) -> T {
+    soon(what, async {
+        loop {
+            if let Some(value) = probe().await {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+}
