@@ -137,7 +137,7 @@ impl Feed {
         let failures = inner.failing.map_or(0, |failing| failing.failures);
         if failures == 0 {
             let reason = reason.as_str();
-            tracing::warn!(feed = %self.name(), reason, message, "feed fails");
+            tracing::warn!(feed = %self.name(), reason, error = message, "feed fails");
         }
         inner.failing = Some(Failing {
             reason,

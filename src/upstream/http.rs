@@ -35,6 +35,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Shorter than most servers keep a connection, so that a poll seldom meets one just closed.
 const POOL_IDLE: Duration = Duration::from_secs(30);
 
+/// How often a connection with a request on it is asked whether it lives, and how long it may
+/// take to say so.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
 /// Redirects followed within one origin.
 const REDIRECTS_MAX: usize = 3;
 
@@ -96,6 +100,9 @@ fn client(target: &Target) -> reqwest::Result<Client> {
         .user_agent(concat!("tickwire/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(POOL_IDLE)
+        // A shared HTTP/2 connection that has gone dead would otherwise be asked again and again.
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .http2_keep_alive_timeout(KEEP_ALIVE)
         // A proxy would resolve names in our stead, past the check of addresses.
         .no_proxy()
         .redirect(Policy::custom(|attempt| {
@@ -309,21 +316,21 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
-/// The first error of type `E` among an error's causes. Errors of I/O hide theirs inside.
+/// The first error of type `E` among an error's causes.
 fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {
             return Some(found);
         }
-        let inner = error
+        // An error of I/O passes over the error that it wraps when it is asked for its source.
+        let wrapped = error
             .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref)
-            .and_then(|inner| inner.downcast_ref::<E>());
-        if inner.is_some() {
-            return inner;
-        }
-        next = error.source();
+            .and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     None
 }

@@ -1,16 +1,19 @@
 //! The poll loop, one for every provider: due, breaker, budget, fetch, decode, validate, publish.
 
+mod report;
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::report::{Report, decode, ends_poll, prepare};
 use super::{
     clock::Clock,
     feed::Feed,
     fetch::{Answer, Fetch, FetchError},
     pace::Pace,
-    providers::{Batch, DecodeError, Provider, Request, Response},
-    publish::{Published, Publisher},
+    providers::{Batch, Provider, Request, Response},
+    publish::Publisher,
     remember::Remembered,
     supervise::Work,
 };
@@ -35,16 +38,6 @@ pub struct Poll {
     remembered: Remembered,
     /// What the last poll lacked, so that it is logged when it changes.
     missing: Vec<String>,
-}
-
-/// What one poll came to, over all its requests.
-#[derive(Debug, Default)]
-struct Report {
-    answered: bool,
-    published: Published,
-    missing: Vec<String>,
-    next_in: Option<Duration>,
-    failure: Option<FetchError>,
 }
 
 impl Poll {
@@ -111,7 +104,8 @@ impl Poll {
             let answer = self.ask(request).await;
             let taken = match answer {
                 Ok((answer, rx)) if prepared => self.take(provider, request, answer, rx),
-                Ok((answer, rx)) => prepare(provider, request, answer, rx),
+                Ok((answer, rx)) => prepare(provider, request, answer, rx)
+                    .inspect(|_| self.feed.metrics().answered(true)),
                 Err(failure) => Err(failure),
             };
             match taken {
@@ -178,18 +172,18 @@ impl Poll {
             Some(body) => {
                 let response = Response { body, rx };
                 let batch = decode(&response, |response| provider.decode(request, response))?;
-                self.remembered
-                    .remember(request, answer.validators, &batch.ticks);
+                self.remembered.remember(request, answer.validators, &batch);
                 batch
             }
             None => {
-                let ticks = self.remembered.ticks(request).ok_or_else(|| {
+                let held = self.remembered.held(request).ok_or_else(|| {
                     let message = "unchanged since an answer that we do not have";
                     FetchError::new(Reason::BadBody, message)
                 })?;
                 Batch {
-                    ticks: ticks.to_vec(),
-                    ..Batch::default()
+                    ticks: held.ticks.clone(),
+                    missing: held.missing.clone(),
+                    next_in: None,
                 }
             }
         };
@@ -239,7 +233,8 @@ impl Poll {
                 }
             }
         }
-        if prepared {
+        // Part of a poll does not tell what the whole lacks.
+        if prepared && report.failure.is_none() {
             self.log_missing(report.missing);
         }
     }
@@ -315,7 +310,7 @@ impl Work for Poll {
 
     fn panicked(&mut self, message: &str) {
         self.feed.metrics().restarts.increment(1);
-        tracing::error!(feed = %self.feed.name(), message, "feed panicked and is restarted");
+        tracing::error!(feed = %self.feed.name(), error = message, "feed panicked and is restarted");
         self.failed(&FetchError::new(
             Reason::BadBody,
             format!("panicked: {message}"),
@@ -325,74 +320,6 @@ impl Work for Poll {
             self.pace.at_once(Instant::now().into_std());
         }
     }
-}
-
-impl Report {
-    fn add(&mut self, part: Self) {
-        self.answered |= part.answered;
-        self.published.accepted += part.published.accepted;
-        self.published.quarantined += part.published.quarantined;
-        self.missing.extend(part.missing);
-        self.next_in = match (self.next_in, part.next_in) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-    }
-
-    /// What is wrong with a poll that got an answer.
-    fn complaint(&self, prepared: bool) -> Option<FetchError> {
-        if let Some(failure) = &self.failure {
-            return Some(failure.clone());
-        }
-        match self.published {
-            _ if !prepared => None,
-            Published { accepted: 1.., .. } => None,
-            Published { quarantined: 0, .. } => Some(FetchError::new(
-                Reason::NoData,
-                "the answer holds nothing that was asked for",
-            )),
-            Published { .. } => Some(FetchError::new(
-                Reason::Quarantined,
-                "every value is quarantined",
-            )),
-        }
-    }
-}
-
-/// Gives the provider the answer to a preparation.
-fn prepare(
-    provider: &mut dyn Provider,
-    request: &Request,
-    answer: Answer,
-    rx: Micros,
-) -> Result<Report, FetchError> {
-    let body = answer.body.unwrap_or_default();
-    decode(&Response { body, rx }, |response| {
-        provider.prepared(request, response)
-    })?;
-    Ok(Report {
-        answered: true,
-        ..Report::default()
-    })
-}
-
-/// Decodes an answer that is not a page for people.
-fn decode<T>(
-    response: &Response,
-    decode: impl FnOnce(&Response) -> Result<T, DecodeError>,
-) -> Result<T, FetchError> {
-    if response.body.trim_ascii_start().starts_with(b"<") {
-        return Err(FetchError::new(
-            Reason::BadBody,
-            "markup where data was due",
-        ));
-    }
-    decode(response).map_err(|error| FetchError::new(error.reason, error.message))
-}
-
-/// Whether the other requests of a poll would only fail alike.
-fn ends_poll(reason: Reason) -> bool {
-    !matches!(reason, Reason::Http4xx | Reason::BadBody | Reason::NoData)
 }
 
 #[cfg(test)]

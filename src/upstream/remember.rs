@@ -1,6 +1,9 @@
 //! What earlier answers held, so that "unchanged" (304) can confirm it. Pure.
 
-use super::{fetch::Validators, providers::Request};
+use super::{
+    fetch::Validators,
+    providers::{Batch, Request},
+};
 use crate::market::Tick;
 
 /// One answer for each of a feed's requests, as long as it keeps making them.
@@ -11,7 +14,16 @@ pub struct Remembered(Vec<Known>);
 struct Known {
     request: Request,
     validators: Validators,
-    ticks: Vec<Tick>,
+    held: Held,
+}
+
+/// What an answer held.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Held {
+    /// Readings.
+    pub ticks: Vec<Tick>,
+    /// What was not in it.
+    pub missing: Vec<String>,
 }
 
 impl Remembered {
@@ -26,18 +38,21 @@ impl Remembered {
     }
 
     /// What that answer held.
-    pub fn ticks(&self, request: &Request) -> Option<&[Tick]> {
-        self.find(request).map(|known| known.ticks.as_slice())
+    pub fn held(&self, request: &Request) -> Option<&Held> {
+        self.find(request).map(|known| &known.held)
     }
 
     /// Remembers an answer that was of use, unless the upstream gave nothing to recognise it by.
-    pub fn remember(&mut self, request: &Request, validators: Validators, ticks: &[Tick]) {
+    pub fn remember(&mut self, request: &Request, validators: Validators, batch: &Batch) {
         self.0.retain(|known| known.request != *request);
         if !validators.is_empty() {
             self.0.push(Known {
                 request: request.clone(),
                 validators,
-                ticks: ticks.to_vec(),
+                held: Held {
+                    ticks: batch.ticks.clone(),
+                    missing: batch.missing.clone(),
+                },
             });
         }
     }

@@ -137,7 +137,7 @@ impl Work for Synthetic {
 
     fn panicked(&mut self, message: &str) {
         self.feed.metrics().restarts.increment(1);
-        tracing::error!(feed = %self.feed.name(), message, "feed panicked and is restarted");
+        tracing::error!(feed = %self.feed.name(), error = message, "feed panicked and is restarted");
         self.feed
             .failed(Reason::NoData, "panicked", self.clock.now());
     }
