@@ -310,7 +310,8 @@ impl Work for Poll {
 
     fn panicked(&mut self, message: &str) {
         self.feed.metrics().restarts.increment(1);
-        tracing::error!(feed = %self.feed.name(), error = message, "feed panicked and is restarted");
+        let feed = self.feed.name();
+        tracing::error!(%feed, error = message, "feed panicked and is restarted");
         self.failed(&FetchError::new(
             Reason::BadBody,
             format!("panicked: {message}"),

@@ -24,9 +24,11 @@ const TURN: u64 = 256;
 const LATE_MAX_SECS: u64 = 1;
 
 /// Bytes of a message around its topic, source and padding, with numbers of usual length.
-const AROUND: usize =
-    r#"{"type":"update","topic":"","seq":1000000,"ts":1790000000000000,"rx":1790000000000000,"source":"","data":{"n":1000000,"pad":""}}"#
-        .len();
+const AROUND: usize = concat!(
+    r#"{"type":"update","topic":"","seq":1000000,"ts":1790000000000000,"#,
+    r#""rx":1790000000000000,"source":"","data":{"n":1000000,"pad":""}}"#
+)
+.len();
 
 /// What a synthetic feed makes.
 #[derive(Debug, Clone, Copy)]
@@ -137,7 +139,8 @@ impl Work for Synthetic {
 
     fn panicked(&mut self, message: &str) {
         self.feed.metrics().restarts.increment(1);
-        tracing::error!(feed = %self.feed.name(), error = message, "feed panicked and is restarted");
+        let feed = self.feed.name();
+        tracing::error!(%feed, error = message, "feed panicked and is restarted");
         self.feed
             .failed(Reason::NoData, "panicked", self.clock.now());
     }
