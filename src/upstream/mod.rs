@@ -1,3 +1,339 @@
-//! Upstream.
+//! The way in: slow, rate-limited APIs are polled on schedules that respect them, and what they
+//! say is validated, consolidated and published to the hub.
+//!
+//! One loop (`poll`) serves every provider. What it decides by is pure and in files of its own:
+//! `schedule`, `backoff`, `breaker` (together the `pace`), `budget`, `validate`. A feed is one
+//! task, watched over by `supervise`; feeds meet only in shared budgets, in `consolidate` and in
+//! the hub.
+
+mod address;
+mod backoff;
+mod breaker;
+mod budget;
+mod calendar;
+mod clock;
 pub mod config;
+mod consolidate;
+mod feed;
+mod fetch;
+mod freshness;
+mod http;
+mod metrics;
+mod pace;
+mod poll;
 pub mod providers;
+mod publish;
+mod remember;
+mod retry_after;
+mod schedule;
+mod supervise;
+mod synthetic;
+mod validate;
+
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tracing::Instrument;
+use url::Url;
+
+use self::{
+    budget::Budgets,
+    clock::Clock,
+    config::{ConsolidateConfig, FeedConfig, ProviderKind},
+    consolidate::Consolidator,
+    feed::{Feed, Identity},
+    fetch::Fetch,
+    freshness::Sweep,
+    http::{Clients, Target},
+    metrics::Metrics,
+    poll::{Factory, Poll},
+    publish::Publisher,
+    supervise::supervise,
+    synthetic::{Load, Synthetic},
+};
+use crate::{
+    hub::{FeedHealth, FeedReport, Hub},
+    market::{Source, Topic},
+    shutdown::{Shutdown, Tasks},
+    telemetry::Telemetry,
+    units::{Micros, Secret},
+};
+
+/// A base URL that begins so is a path of the sandbox.
+const SANDBOX: &str = "sandbox:";
+
+/// What the feeds need from others.
+pub struct Deps {
+    /// Where they publish.
+    pub hub: Arc<Hub>,
+    /// Where they count.
+    pub telemetry: Telemetry,
+    /// Where the sandbox listens, without a path: `http://127.0.0.1:4321`.
+    pub sandbox_url: Option<String>,
+}
+
+/// Why a feed cannot be set up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("feed `{feed}`: {message}")]
+pub struct BuildError {
+    /// The feed's name.
+    pub feed: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The feeds, ready to start.
+pub struct Upstream {
+    hub: Arc<Hub>,
+    clock: Clock,
+    consolidator: Arc<Consolidator>,
+    feeds: Arc<[Arc<Feed>]>,
+    runners: Vec<Runner>,
+}
+
+/// One feed with all that its task needs.
+struct Runner {
+    feed: Arc<Feed>,
+    config: FeedConfig,
+    kind: Kind,
+}
+
+enum Kind {
+    Synthetic,
+    Poll {
+        fetch: Arc<dyn Fetch>,
+        factory: Factory,
+    },
+}
+
+/// Reports on the feeds.
+struct Health(Arc<[Arc<Feed>]>);
+
+impl Upstream {
+    /// Sets the feeds up; nothing is asked yet.
+    ///
+    /// # Errors
+    /// [`BuildError`] names the first feed that cannot be set up, and why.
+    pub fn build(
+        feeds: Vec<FeedConfig>,
+        consolidate: ConsolidateConfig,
+        deps: Deps,
+    ) -> Result<Self, BuildError> {
+        Metrics::describe(&deps.telemetry);
+        let mut builder = Builder {
+            clock: Clock::wall(),
+            budgets: Budgets::default(),
+            clients: Clients::default(),
+            names: HashSet::new(),
+            deps,
+        };
+        let mut runners = Vec::with_capacity(feeds.len());
+        for config in feeds {
+            let feed = config.name.clone();
+            let runner = builder
+                .runner(config)
+                .map_err(|message| BuildError { feed, message })?;
+            runners.push(runner);
+        }
+        let names: Vec<Source> = runners
+            .iter()
+            .map(|runner| runner.feed.name().clone())
+            .collect();
+        let Builder { clock, deps, .. } = builder;
+        Ok(Self {
+            consolidator: Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names)),
+            feeds: runners.iter().map(|runner| runner.feed.clone()).collect(),
+            hub: deps.hub,
+            clock,
+            runners,
+        })
+    }
+
+    /// Tells how the feeds are, also while and after they run.
+    pub fn health(&self) -> Arc<dyn FeedHealth> {
+        Arc::new(Health(self.feeds.clone()))
+    }
+
+    /// Starts a task for each feed and one that lets time pass. They end when producers are to
+    /// stop.
+    pub fn start(self, tasks: &Tasks, shutdown: Shutdown) {
+        let count = self.runners.len();
+        for (index, runner) in self.runners.into_iter().enumerate() {
+            let Runner { feed, config, kind } = runner;
+            let (hub, clock) = (self.hub.clone(), self.clock.clone());
+            match kind {
+                Kind::Synthetic => {
+                    let load = Load {
+                        topics: config.topics,
+                        rate: config.rate,
+                        payload_bytes: config.payload_bytes,
+                    };
+                    let work = Synthetic::new(feed.clone(), hub, clock, load);
+                    spawn(tasks, &feed, supervise(work, shutdown.clone()));
+                }
+                Kind::Poll { fetch, factory } => {
+                    let interval = config.every.0;
+                    let offset = schedule::start_offset(index, count, interval, rand::random());
+                    let publisher = Publisher::new(
+                        feed.clone(),
+                        hub,
+                        self.consolidator.clone(),
+                        config.max_jump_pct,
+                    );
+                    let first = Instant::now() + offset;
+                    let work = Poll::new(
+                        feed.clone(),
+                        clock,
+                        fetch,
+                        factory,
+                        publisher,
+                        interval,
+                        first,
+                    );
+                    spawn(tasks, &feed, supervise(work, shutdown.clone()));
+                }
+            }
+        }
+        let sweep = Sweep {
+            hub: self.hub,
+            consolidator: self.consolidator,
+            feeds: self.feeds,
+            clock: self.clock,
+        };
+        tasks.spawn("sweep", sweep.run(shutdown));
+    }
+}
+
+fn spawn(tasks: &Tasks, feed: &Feed, work: impl Future<Output = ()> + Send + 'static) {
+    let span = tracing::info_span!("feed", name = %feed.name());
+    tasks.spawn("feed", work.instrument(span));
+}
+
+/// What feeds share while they are set up.
+struct Builder {
+    clock: Clock,
+    budgets: Budgets,
+    clients: Clients,
+    names: HashSet<String>,
+    deps: Deps,
+}
+
+impl Builder {
+    fn runner(&mut self, config: FeedConfig) -> Result<Runner, String> {
+        if config.name.contains('.') {
+            return Err("a name has no dot: it is one token of a topic".to_owned());
+        }
+        let status =
+            Topic::parse(&format!("status.{}", config.name)).map_err(|error| error.to_string())?;
+        if !self.names.insert(config.name.clone()) {
+            return Err("another feed has this name".to_owned());
+        }
+        if config.every.0 < Duration::from_millis(10) {
+            return Err("`every` is at least 10ms".to_owned());
+        }
+        let (kind, budget) = if config.provider == ProviderKind::Synthetic {
+            (Kind::Synthetic, None)
+        } else {
+            self.poll(&config)?
+        };
+        let identity = Identity {
+            name: config.name.as_str().into(),
+            status,
+            provider: provider_name(config.provider),
+            required: config.required,
+            interval: config.every.0,
+            stale_after: config.stale_after().as_us(),
+        };
+        let metrics = Metrics::new(&self.deps.telemetry, &config.name);
+        let hub = self.deps.hub.clone();
+        let feed = Arc::new(Feed::new(
+            identity,
+            hub,
+            self.clock.clone(),
+            budget,
+            metrics,
+        ));
+        Ok(Runner { feed, config, kind })
+    }
+
+    fn poll(&mut self, config: &FeedConfig) -> Result<(Kind, Option<budget::Share>), String> {
+        let key = config
+            .api_key
+            .as_ref()
+            .map(|source| source.read())
+            .transpose()?;
+        let target = self.target(config)?;
+        if key.is_some() && target.base.scheme() == "http" && !target.allow_private {
+            return Err("a key is not sent over plain http".to_owned());
+        }
+        let host = target.base.host_str().unwrap_or_default().to_owned();
+        let share = config.budget.as_ref().map(|budget| {
+            let host = budget.host.as_deref().unwrap_or(&host);
+            let now = Instant::now().into_std();
+            let telemetry = &self.deps.telemetry;
+            self.budgets
+                .share(host, key.as_ref(), budget, telemetry, now)
+        });
+        let fetch: Arc<dyn Fetch> = Arc::new(self.clients.http(target)?);
+        // Made once here, so that a mistake in the configuration is told before anything starts.
+        drop(providers::build(config, key.clone())?);
+        let kind = Kind::Poll {
+            fetch,
+            factory: factory(config.clone(), key),
+        };
+        Ok((kind, share))
+    }
+
+    fn target(&self, config: &FeedConfig) -> Result<Target, String> {
+        let text = match &config.base_url {
+            Some(base) => base.as_str(),
+            None => default_base_url(config.provider),
+        };
+        let sandboxed = text.strip_prefix(SANDBOX);
+        let text = match (sandboxed, &self.deps.sandbox_url) {
+            (None, _) => text.to_owned(),
+            (Some(path), Some(url)) => format!("{}{path}", url.trim_end_matches('/')),
+            (Some(_), None) => return Err("the sandbox that it asks does not run".to_owned()),
+        };
+        let base = Url::parse(&text).map_err(|error| format!("`base_url` is no URL: {error}"))?;
+        Ok(Target {
+            base,
+            timeout: config.timeout.0,
+            allow_private: config.allow_private || sandboxed.is_some(),
+        })
+    }
+}
+
+fn factory(config: FeedConfig, key: Option<Secret>) -> Factory {
+    Box::new(move || providers::build(&config, key.clone()))
+}
+
+/// Where the API of a provider is.
+fn default_base_url(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::Coingecko => "https://api.coingecko.com",
+        ProviderKind::Binance => "https://api.binance.com",
+        ProviderKind::TokenMetrics => "https://api.tokenmetrics.com",
+        ProviderKind::Mempool => "https://mempool.space",
+        ProviderKind::Synthetic => "",
+    }
+}
+
+fn provider_name(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::Coingecko => "coingecko",
+        ProviderKind::Binance => "binance",
+        ProviderKind::TokenMetrics => "token_metrics",
+        ProviderKind::Mempool => "mempool",
+        ProviderKind::Synthetic => "synthetic",
+    }
+}
+
+impl FeedHealth for Health {
+    fn feeds(&self, now: Micros) -> Vec<FeedReport> {
+        self.0.iter().map(|feed| feed.report(now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! What an upstream still allows: units a minute and a month, shared by the feeds of one host and
+//! key. Pure: time is an argument.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use metrics::Gauge;
+use parking_lot::Mutex;
+
+use super::{calendar, config::BudgetConfig};
+use crate::{
+    hub::BudgetReport,
+    telemetry::Telemetry,
+    units::{Micros, Secret, TokenBucket},
+};
+
+/// One host's allowance under one key.
+#[derive(Debug)]
+pub struct Budget {
+    host: String,
+    per_minute: u32,
+    bucket: TokenBucket,
+    month: Option<Month>,
+    held_until: Option<Instant>,
+}
+
+/// Units of a calendar month (UTC). Counted in memory: a restart begins with a full month.
+#[derive(Debug)]
+struct Month {
+    limit: u64,
+    used: u64,
+    index: i64,
+}
+
+impl Budget {
+    /// A full allowance of `per_minute` units, and of `per_month` where that is limited.
+    pub fn new(host: String, per_minute: u32, per_month: Option<u64>, now: Instant) -> Self {
+        let per_minute = per_minute.max(1);
+        let rate = f64::from(per_minute);
+        Self {
+            host,
+            per_minute,
+            bucket: TokenBucket::new(rate / 60.0, rate, now),
+            month: per_month.map(|limit| Month {
+                limit,
+                used: 0,
+                index: i64::MIN,
+            }),
+            held_until: None,
+        }
+    }
+
+    /// Takes `units`; more than a minute allows counts as all of a minute, since it would
+    /// otherwise never be there.
+    ///
+    /// # Errors
+    /// How long to wait before asking again, when they are not there.
+    pub fn take(&mut self, units: u32, now: Instant, wall: Micros) -> Result<(), Duration> {
+        let units = units.min(self.per_minute);
+        if let Some(wait) = self.held(now) {
+            return Err(wait);
+        }
+        if let Some(month) = &mut self.month {
+            month.turn(wall);
+            if month.used.saturating_add(u64::from(units)) > month.limit {
+                return Err(calendar::until_next_month(wall));
+            }
+        }
+        if !self.bucket.take(f64::from(units), now) {
+            let wait = self.bucket.wait(f64::from(units), now);
+            // A rest too small for a timer must not make a busy loop.
+            return Err(wait.max(Duration::from_millis(1)));
+        }
+        if let Some(month) = &mut self.month {
+            month.used = month.used.saturating_add(u64::from(units));
+        }
+        Ok(())
+    }
+
+    fn held(&self, now: Instant) -> Option<Duration> {
+        let wait = self.held_until?.saturating_duration_since(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// The upstream says that `used` units of this minute are spent.
+    pub fn observe_used(&mut self, used: u32, now: Instant) {
+        let left = self.per_minute.saturating_sub(used);
+        self.bucket.observe(f64::from(left), now);
+    }
+
+    /// The upstream wants nothing before `until`, from no feed of this budget.
+    pub fn hold(&mut self, until: Instant) {
+        self.held_until = self.held_until.max(Some(until));
+    }
+
+    /// What is left.
+    pub fn report(&mut self, now: Instant, wall: Micros) -> BudgetReport {
+        let per_month_remaining = self.month.as_mut().map(|month| {
+            month.turn(wall);
+            month.limit.saturating_sub(month.used)
+        });
+        BudgetReport {
+            host: self.host.clone(),
+            remaining: whole(self.bucket.available(now)),
+            per_minute: self.per_minute,
+            per_month_remaining,
+        }
+    }
+}
+
+impl Month {
+    fn turn(&mut self, wall: Micros) {
+        let index = calendar::month_index(wall);
+        // A clock that steps back must not hand out a month twice.
+        if index > self.index {
+            self.index = index;
+            self.used = 0;
+        }
+    }
+}
+
+/// Whole units of a level that is never below zero nor above a `u32`. Seconds serve as the unit,
+/// since a duration is the one conversion from a float that neither wraps nor saturates unseen.
+fn whole(level: f64) -> u64 {
+    Duration::from_secs_f64(level.clamp(0.0, f64::from(u32::MAX))).as_secs()
+}
+
+/// Every budget in use, by host and key.
+#[derive(Default)]
+pub struct Budgets(Vec<Entry>);
+
+struct Entry {
+    host: String,
+    key: Option<Secret>,
+    budget: Arc<Mutex<Budget>>,
+    remaining: Gauge,
+}
+
+/// One feed's part in a budget.
+#[derive(Clone)]
+pub struct Share {
+    budget: Arc<Mutex<Budget>>,
+    weight: u32,
+    remaining: Gauge,
+}
+
+impl Budgets {
+    /// The share of a feed that asks `host` with `key`. Feeds that agree on both share one budget,
+    /// whose limits are those of the first. A second key at one host is told apart by a number,
+    /// never by anything of the key.
+    pub fn share(
+        &mut self,
+        host: &str,
+        key: Option<&Secret>,
+        config: &BudgetConfig,
+        telemetry: &Telemetry,
+        now: Instant,
+    ) -> Share {
+        let known = self
+            .0
+            .iter()
+            .find(|entry| entry.host == host && entry.key.as_ref() == key);
+        if let Some(entry) = known {
+            return entry.share(config.weight);
+        }
+        let label = match self.0.iter().filter(|entry| entry.host == host).count() {
+            0 => host.to_owned(),
+            others => format!("{host}#{}", others + 1),
+        };
+        let remaining = telemetry.gauge(
+            "tickwire_upstream_budget_remaining",
+            &[("host", label.as_str())],
+        );
+        remaining.set(f64::from(config.per_minute));
+        let budget = Budget::new(label, config.per_minute, config.per_month, now);
+        let entry = Entry {
+            host: host.to_owned(),
+            key: key.cloned(),
+            budget: Arc::new(Mutex::new(budget)),
+            remaining,
+        };
+        let share = entry.share(config.weight);
+        self.0.push(entry);
+        share
+    }
+}
+
+impl Entry {
+    fn share(&self, weight: u32) -> Share {
+        Share {
+            budget: self.budget.clone(),
+            weight,
+            remaining: self.remaining.clone(),
+        }
+    }
+}
+
+impl Share {
+    /// Takes what a request costs: `weight` units, or what the configuration says where that is 0.
+    ///
+    /// # Errors
+    /// How long to wait before asking again, when it is not there.
+    pub fn take(&self, weight: u32, now: Instant, wall: Micros) -> Result<(), Duration> {
+        let units = if weight == 0 { self.weight } else { weight };
+        let mut budget = self.budget.lock();
+        let taken = budget.take(units, now, wall);
+        self.remaining.set(budget.bucket.available(now).floor());
+        taken
+    }
+
+    /// The upstream says that `used` units of this minute are spent.
+    pub fn observe_used(&self, used: u32, now: Instant) {
+        self.budget.lock().observe_used(used, now);
+    }
+
+    /// The upstream wants nothing before `until`, from no feed of this budget.
+    pub fn hold(&self, until: Instant) {
+        self.budget.lock().hold(until);
+    }
+
+    /// What is left.
+    pub fn report(&self, now: Instant, wall: Micros) -> BudgetReport {
+        let report = self.budget.lock().report(now, wall);
+        let remaining = u32::try_from(report.remaining).unwrap_or(u32::MAX);
+        self.remaining.set(f64::from(remaining));
+        report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn config(per_minute: u32, weight: u32) -> BudgetConfig {
+        BudgetConfig {
+            host: None,
+            per_minute,
+            weight,
+            per_month: None,
+        }
+    }
+
+    #[test]
+    fn feeds_of_one_host_and_key_share_and_others_do_not() {
+        let (telemetry, now) = (Telemetry::new().unwrap(), Instant::now());
+        let mut budgets = Budgets::default();
+        let key = Secret::new("k");
+        let mut share = |key: Option<&Secret>, weight| {
+            budgets.share("binance", key, &config(10, weight), &telemetry, now)
+        };
+        let (one, two, other) = (share(None, 6), share(None, 2), share(Some(&key), 6));
+        assert_eq!(one.take(0, now, 0), Ok(()));
+        assert_eq!(two.take(0, now, 0), Ok(()));
+        assert_eq!(one.take(0, now, 0), Err(24 * SECOND));
+        assert_eq!(two.take(2, now, 0), Ok(()));
+        assert_eq!(other.take(0, now, 0), Ok(()));
+        assert_eq!(other.report(now, 0).host, "binance#2");
+        let text = telemetry.render();
+        assert!(
+            text.contains(r#"budget_remaining{host="binance"} 0"#),
+            "{text}"
+        );
+        assert!(
+            text.contains(r#"budget_remaining{host="binance#2"} 4"#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_month_that_is_spent_waits_for_the_next() {
+        let now = Instant::now();
+        let mut budget = Budget::new("h".into(), 100, Some(2), now);
+        let day = 86_400 * 1_000_000;
+        // 30 January 1970 and two days later.
+        assert_eq!(budget.take(2, now, 29 * day), Ok(()));
+        assert_eq!(budget.report(now, 29 * day).per_month_remaining, Some(0));
+        assert_eq!(budget.take(1, now, 29 * day), Err(2 * 86_400 * SECOND));
+        assert_eq!(budget.take(1, now, 31 * day), Ok(()));
+        assert_eq!(budget.take(2, now, 29 * day), Err(2 * 86_400 * SECOND));
+    }
+
+    #[test]
+    fn what_the_upstream_says_is_believed_when_it_is_less() {
+        let now = Instant::now();
+        let mut budget = Budget::new("h".into(), 60, None, now);
+        budget.observe_used(50, now);
+        assert_eq!(budget.report(now, 0).remaining, 10);
+        budget.observe_used(0, now);
+        assert_eq!(budget.report(now, 0).remaining, 10);
+        budget.observe_used(1_000, now);
+        assert_eq!(budget.take(1, now, 0), Err(SECOND));
+    }
+
+    #[test]
+    fn a_hold_stops_every_feed_until_it_ends() {
+        let now = Instant::now();
+        let mut budget = Budget::new("h".into(), 60, None, now);
+        budget.hold(now + 5 * SECOND);
+        budget.hold(now + 3 * SECOND);
+        assert_eq!(budget.take(1, now + SECOND, 0), Err(4 * SECOND));
+        assert_eq!(budget.take(1, now + 5 * SECOND, 0), Ok(()));
+    }
+
+    #[test]
+    fn a_request_that_costs_more_than_a_minute_still_goes_out() {
+        let now = Instant::now();
+        let mut budget = Budget::new("h".into(), 10, None, now);
+        assert_eq!(budget.take(50, now, 0), Ok(()));
+        assert_eq!(budget.take(50, now, 0), Err(60 * SECOND));
+        assert_eq!(budget.take(50, now + 60 * SECOND, 0), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_order_of_requests_takes_more_than_was_full_and_has_come_in_since(
+            per_minute in 1_u32..500,
+            asks in proptest::collection::vec((0_u64..5_000, 1_u32..50), 1..200),
+        ) {
+            let start = Instant::now();
+            let mut budget = Budget::new("h".into(), per_minute, None, start);
+            let (mut now, mut taken) = (start, 0.0);
+            for (step_ms, units) in asks {
+                now += Duration::from_millis(step_ms);
+                if budget.take(units, now, 0).is_ok() {
+                    taken += f64::from(units.min(per_minute));
+                }
+                let minutes = (now - start).as_secs_f64() / 60.0;
+                prop_assert!(taken <= f64::from(per_minute) * (1.0 + minutes) + 1e-6);
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The poll loop, one for every provider: due, breaker, budget, fetch, decode, validate, publish.
+
+mod report;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use self::report::{Report, decode, ends_poll, prepare};
+use super::{
+    clock::Clock,
+    feed::Feed,
+    fetch::{Answer, Fetch, FetchError},
+    pace::Pace,
+    providers::{Batch, Provider, Request, Response},
+    publish::Publisher,
+    remember::Remembered,
+    supervise::Work,
+};
+use crate::{
+    hub::Trouble,
+    market::{Breaker, Reason},
+    units::Micros,
+};
+
+/// Makes a provider anew, at the start and after a panic.
+pub type Factory = Box<dyn Fn() -> Result<Box<dyn Provider>, String> + Send>;
+
+/// One feed's polling.
+pub struct Poll {
+    feed: Arc<Feed>,
+    clock: Clock,
+    fetch: Arc<dyn Fetch>,
+    factory: Factory,
+    publisher: Publisher,
+    pace: Pace,
+    interval: Duration,
+    remembered: Remembered,
+    /// What the last poll lacked, so that it is logged when it changes.
+    missing: Vec<String>,
+}
+
+impl Poll {
+    /// Polls each `interval`, first at `first`.
+    pub fn new(
+        feed: Arc<Feed>,
+        clock: Clock,
+        fetch: Arc<dyn Fetch>,
+        factory: Factory,
+        publisher: Publisher,
+        interval: Duration,
+        first: Instant,
+    ) -> Self {
+        let stale_after = u64::try_from(feed.stale_after()).unwrap_or(0);
+        let stale_after = Duration::from_micros(stale_after);
+        Self {
+            pace: Pace::new(interval, stale_after, first.into_std()),
+            feed,
+            clock,
+            fetch,
+            factory,
+            publisher,
+            interval,
+            remembered: Remembered::default(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// A new provider; one that cannot be made is tried again as a failing upstream is.
+    async fn provider(&mut self) -> Box<dyn Provider> {
+        loop {
+            match (self.factory)() {
+                Ok(provider) => return provider,
+                Err(message) => {
+                    self.failed(&FetchError::new(Reason::NoData, message));
+                    self.until_due().await;
+                }
+            }
+        }
+    }
+
+    /// Waits until a poll is due and the breaker lets it through.
+    async fn until_due(&mut self) {
+        loop {
+            sleep_until(self.pace.due().into()).await;
+            if self.pace.allow(Instant::now().into_std()) {
+                break;
+            }
+        }
+        self.feed.breaker(self.pace.breaker(), self.clock.now());
+    }
+
+    /// Makes all requests of one poll.
+    async fn poll(&mut self, provider: &mut dyn Provider, prepared: bool) -> Report {
+        let requests = if prepared {
+            provider.requests()
+        } else {
+            provider.preparation()
+        };
+        self.remembered.keep(&requests);
+        let mut report = Report::default();
+        for request in &requests {
+            self.afford(request).await;
+            let answer = self.ask(request).await;
+            let taken = match answer {
+                Ok((answer, rx)) if prepared => self.take(provider, request, answer, rx),
+                Ok((answer, rx)) => prepare(provider, request, answer, rx)
+                    .inspect(|_| self.feed.metrics().answered(true)),
+                Err(failure) => Err(failure),
+            };
+            match taken {
+                Ok(part) => report.add(part),
+                Err(failure) => {
+                    self.feed.metrics().failed(failure.reason);
+                    let over = ends_poll(failure.reason);
+                    report.failure = Some(failure);
+                    if over {
+                        break;
+                    }
+                }
+            }
+        }
+        report
+    }
+
+    /// Waits until the budget has what `request` costs.
+    async fn afford(&mut self, request: &Request) {
+        let Some(share) = self.feed.budget().cloned() else {
+            return;
+        };
+        loop {
+            let now = self.clock.now();
+            let taken = share.take(request.weight, Instant::now().into_std(), now);
+            let Err(wait) = taken else { return };
+            // A wait shorter than the interval is pacing, not trouble.
+            if wait >= self.interval {
+                let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
+                self.feed.failed(Reason::Budget, "the budget is spent", now);
+                self.trouble(Reason::Budget, retry_at, now);
+            }
+            sleep(wait).await;
+        }
+    }
+
+    async fn ask(&mut self, request: &Request) -> Result<(Answer, Micros), FetchError> {
+        let sent = Instant::now();
+        let fetch = self.fetch.clone();
+        let known = self.remembered.validators(request);
+        let fetched = fetch.fetch(request, known).await;
+        self.feed.metrics().duration.record(sent.elapsed());
+        let rx = self.clock.now();
+        let used = match &fetched {
+            Ok(answer) => answer.used,
+            Err(error) => error.used,
+        };
+        if let (Some(share), Some(used)) = (self.feed.budget(), used) {
+            share.observe_used(used, Instant::now().into_std());
+        }
+        fetched.map(|answer| (answer, rx))
+    }
+
+    /// Decodes and publishes an answer.
+    fn take(
+        &mut self,
+        provider: &mut dyn Provider,
+        request: &Request,
+        answer: Answer,
+        rx: Micros,
+    ) -> Result<Report, FetchError> {
+        let modified = answer.body.is_some();
+        let batch = match answer.body {
+            Some(body) => {
+                let response = Response { body, rx };
+                let batch = decode(&response, |response| provider.decode(request, response))?;
+                self.remembered.remember(request, answer.validators, &batch);
+                batch
+            }
+            None => {
+                let held = self.remembered.held(request).ok_or_else(|| {
+                    let message = "unchanged since an answer that we do not have";
+                    FetchError::new(Reason::BadBody, message)
+                })?;
+                Batch {
+                    ticks: held.ticks.clone(),
+                    missing: held.missing.clone(),
+                    next_in: None,
+                }
+            }
+        };
+        self.feed.metrics().answered(modified);
+        let published = self.publisher.publish(&batch.ticks, rx);
+        if published.accepted > 0 {
+            self.feed.delivered(rx);
+        }
+        Ok(Report {
+            answered: true,
+            published,
+            missing: batch.missing,
+            next_in: batch.next_in,
+            failure: None,
+        })
+    }
+
+    /// Draws the conclusions from a poll.
+    fn settle(&mut self, report: Report, prepared: bool) {
+        if report.published.quarantined == 0 {
+            self.publisher.clean();
+        }
+        match &report.failure {
+            // A preparation counts only as a whole.
+            Some(failure) if !report.answered || !prepared => self.failed(failure),
+            _ => self.succeeded(report, prepared),
+        }
+    }
+
+    /// Something came of a poll, though not everything may have.
+    fn succeeded(&mut self, report: Report, prepared: bool) {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        self.pace
+            .succeeded(now.into_std(), report.next_in, rand::random());
+        let complaint = report.complaint(prepared);
+        self.obey(complaint.as_ref(), now);
+        self.feed.breaker(self.pace.breaker(), wall);
+        let wait = self.pace.due().saturating_duration_since(now.into_std());
+        let interval = report.next_in.map_or(self.interval, |_| wait);
+        let retry_at = self.feed.scheduled(self.pace.due().into(), interval);
+        match complaint {
+            None => self.feed.recovered(wall),
+            Some(complaint) => {
+                self.feed.failed(complaint.reason, &complaint.message, wall);
+                if report.published.accepted == 0 {
+                    self.trouble(complaint.reason, retry_at, wall);
+                }
+            }
+        }
+        // Part of a poll does not tell what the whole lacks.
+        if prepared && report.failure.is_none() {
+            self.log_missing(report.missing);
+        }
+    }
+
+    /// Nothing came of a poll.
+    fn failed(&mut self, failure: &FetchError) {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        self.pace.failed(now.into_std(), rand::random());
+        self.obey(Some(failure), now);
+        let wait = self.pace.due().saturating_duration_since(now.into_std());
+        let retry_at = self.feed.scheduled(self.pace.due().into(), wait);
+        self.feed.failed(failure.reason, &failure.message, wall);
+        self.feed.breaker(self.pace.breaker(), wall);
+        self.trouble(failure.reason, retry_at, wall);
+    }
+
+    /// Leaves the upstream alone for as long as it asks, with every feed that shares the budget.
+    fn obey(&mut self, failure: Option<&FetchError>, now: Instant) {
+        let Some(wait) = failure.and_then(|failure| failure.retry_after) else {
+            return;
+        };
+        let until = (now + wait).into_std();
+        self.pace.hold(until);
+        if let Some(share) = self.feed.budget() {
+            share.hold(until);
+        }
+    }
+
+    /// Tells the feed's topics that they could not be confirmed; they are down at once while the
+    /// breaker is open.
+    fn trouble(&self, reason: Reason, retry_at: Micros, now: Micros) {
+        let blocked = self.pace.breaker() == Breaker::Open;
+        let trouble = Trouble {
+            reason: if blocked { Reason::BreakerOpen } else { reason },
+            retry_at: Some(retry_at),
+            blocked,
+        };
+        self.publisher.trouble(trouble, now);
+    }
+
+    fn log_missing(&mut self, mut missing: Vec<String>) {
+        missing.sort_unstable();
+        if missing == self.missing {
+            return;
+        }
+        let feed = self.feed.name();
+        if missing.is_empty() {
+            tracing::info!(%feed, "nothing is missing any more");
+        } else {
+            tracing::warn!(%feed, missing = missing.join("; "), "not in the answer");
+        }
+        self.missing = missing;
+    }
+}
+
+impl Work for Poll {
+    async fn run(&mut self) {
+        let mut provider = self.provider().await;
+        let mut prepared = provider.preparation().is_empty();
+        self.publisher.declare(provider.topics());
+        loop {
+            self.until_due().await;
+            let report = self.poll(provider.as_mut(), prepared).await;
+            let now_prepared = !prepared && report.answered && report.failure.is_none();
+            self.settle(report, prepared);
+            if now_prepared {
+                prepared = true;
+                self.publisher.declare(provider.topics());
+                self.pace.at_once(Instant::now().into_std());
+            }
+        }
+    }
+
+    fn panicked(&mut self, message: &str) {
+        self.feed.metrics().restarts.increment(1);
+        let feed = self.feed.name();
+        tracing::error!(%feed, error = message, "feed panicked and is restarted");
+        self.failed(&FetchError::new(
+            Reason::BadBody,
+            format!("panicked: {message}"),
+        ));
+        // The restart itself is delay enough while the breaker is closed.
+        if self.pace.breaker() == Breaker::Closed {
+            self.pace.at_once(Instant::now().into_std());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! From a provider's ticks to the hub: validated, published, offered to the consolidator.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{consolidate::Consolidator, feed::Feed, validate::Validator};
+use crate::{
+    hub::{Hub, Trouble},
+    market::{Reason, Tick, Topic},
+    units::Micros,
+};
+
+/// One feed's way to the hub.
+pub struct Publisher {
+    feed: Arc<Feed>,
+    hub: Arc<Hub>,
+    consolidator: Arc<Consolidator>,
+    validator: Validator,
+    /// Topics that the feed has declared or published.
+    topics: BTreeSet<Topic>,
+    /// Whether the last poll had something to quarantine, so that a burst is logged once.
+    burst: bool,
+}
+
+/// What became of ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Published {
+    /// Published or confirmed.
+    pub accepted: usize,
+    /// Held back.
+    pub quarantined: usize,
+}
+
+impl Publisher {
+    /// A way on which nothing has gone yet.
+    pub fn new(
+        feed: Arc<Feed>,
+        hub: Arc<Hub>,
+        consolidator: Arc<Consolidator>,
+        jump_max_pct: f64,
+    ) -> Self {
+        Self {
+            feed,
+            hub,
+            consolidator,
+            validator: Validator::new(jump_max_pct),
+            topics: BTreeSet::new(),
+            burst: false,
+        }
+    }
+
+    /// Makes topics known before their first value.
+    pub fn declare(&mut self, topics: Vec<Topic>) {
+        for topic in topics {
+            self.hub.declare(&topic);
+            self.consolidator.declare(&topic);
+            self.topics.insert(topic);
+        }
+    }
+
+    /// Publishes what is valid of `ticks`, which came with an answer at `rx`.
+    pub fn publish(&mut self, ticks: &[Tick], rx: Micros) -> Published {
+        let mut published = Published::default();
+        for tick in ticks {
+            match self.validator.check(tick, rx) {
+                Ok(()) => {
+                    self.accept(tick, rx);
+                    published.accepted += 1;
+                }
+                Err(fault) => {
+                    self.feed.metrics().quarantined(fault);
+                    if !self.burst {
+                        let (feed, topic) = (self.feed.name(), &tick.topic);
+                        let reason = fault.as_str();
+                        tracing::warn!(%feed, %topic, reason, "quarantined; more is counted");
+                        self.burst = true;
+                    }
+                    let trouble = Trouble {
+                        reason: Reason::Quarantined,
+                        retry_at: None,
+                        blocked: false,
+                    };
+                    self.hub.trouble(&tick.topic, self.feed.name(), trouble, rx);
+                    published.quarantined += 1;
+                }
+            }
+        }
+        published
+    }
+
+    fn accept(&mut self, tick: &Tick, rx: Micros) {
+        let (name, stale_after) = (self.feed.name(), self.feed.stale_after());
+        self.hub.publish(tick, name, rx, stale_after);
+        self.consolidator.offer(tick, name, rx, stale_after);
+        if !self.topics.contains(&tick.topic) {
+            self.topics.insert(tick.topic.clone());
+        }
+    }
+
+    /// A poll has ended in which nothing was held back: the next quarantine is a burst of its own.
+    pub fn clean(&mut self) {
+        self.burst = false;
+    }
+
+    /// None of the feed's topics could be confirmed.
+    pub fn trouble(&self, trouble: Trouble, now: Micros) {
+        for topic in &self.topics {
+            self.hub.trouble(topic, self.feed.name(), trouble, now);
+            self.consolidator
+                .trouble(topic, self.feed.name(), trouble, now);
+        }
+    }
+}

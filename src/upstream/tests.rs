@@ -1,0 +1,123 @@
+use super::*;
+use crate::{
+    hub,
+    market::State,
+    shutdown::{self, Stage},
+    units::now_us,
+};
+
+fn feed(toml: &str) -> FeedConfig {
+    toml::from_str(toml).unwrap()
+}
+
+fn build(feeds: &[&str], sandbox_url: Option<&str>) -> Result<Upstream, BuildError> {
+    let telemetry = Telemetry::new().unwrap();
+    let hub = Hub::new(hub::Config::default(), 1, "e".into(), &telemetry);
+    let deps = Deps {
+        hub: Arc::new(hub),
+        telemetry,
+        sandbox_url: sandbox_url.map(str::to_owned),
+    };
+    let feeds = feeds.iter().map(|toml| feed(toml)).collect();
+    Upstream::build(feeds, ConsolidateConfig::default(), deps)
+}
+
+const BENCH: &str = "name = 'bench'\nprovider = 'synthetic'\ntopics = 2\nrate = 100";
+
+#[test]
+fn a_feed_that_cannot_be_set_up_is_named() {
+    for (toml, feed, message) in [
+        ("name = 'a.b'\nprovider = 'synthetic'", "a.b", "no dot"),
+        ("name = ''\nprovider = 'synthetic'", "", "token"),
+        (
+            "name = 'bench'\nprovider = 'synthetic'",
+            "bench",
+            "another feed",
+        ),
+        (
+            "name = 'x'\nprovider = 'synthetic'\nevery = '0s'",
+            "x",
+            "`every`",
+        ),
+        (
+            "name = 'x'\nprovider = 'binance'\nbase_url = 'sandbox:/b'",
+            "x",
+            "sandbox",
+        ),
+        (
+            "name = 'x'\nprovider = 'binance'\nbase_url = 'nonsense'",
+            "x",
+            "no URL",
+        ),
+        (
+            "name = 'x'\nprovider = 'binance'\nbase_url = 'ftp://a.b'",
+            "x",
+            "scheme",
+        ),
+        (
+            "name = 'x'\nprovider = 'binance'\napi_key = { env = 'TICKWIRE_TEST_UNSET' }",
+            "x",
+            "is not set",
+        ),
+    ] {
+        let error = build(&[BENCH, toml], None).err().unwrap();
+        assert_eq!(error.feed, feed, "{toml}");
+        assert!(error.message.contains(message), "{toml}: {error}");
+    }
+}
+
+#[test]
+fn a_key_does_not_go_over_plain_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("key");
+    std::fs::write(&path, "hunter2").unwrap();
+    let toml = format!(
+        "name = 'x'\nprovider = 'binance'\nbase_url = 'http://example.org'\n\
+         api_key = {{ file = '{}' }}",
+        path.display()
+    );
+    let error = build(&[&toml], None).err().unwrap();
+    assert!(error.message.contains("plain http"), "{error}");
+}
+
+#[test]
+fn the_sandbox_is_a_base_url_that_may_be_private() {
+    let telemetry = Telemetry::new().unwrap();
+    let hub = Hub::new(hub::Config::default(), 1, "e".into(), &telemetry);
+    let builder = Builder {
+        clock: Clock::wall(),
+        budgets: Budgets::default(),
+        clients: Clients::default(),
+        names: HashSet::new(),
+        deps: Deps {
+            hub: Arc::new(hub),
+            telemetry,
+            sandbox_url: Some("http://127.0.0.1:4321".to_owned()),
+        },
+    };
+    let target = |base: &str| {
+        let toml = format!("name = 'x'\nprovider = 'binance'\nbase_url = '{base}'");
+        builder.target(&feed(&toml)).unwrap()
+    };
+    let sandbox = target("sandbox:/binance");
+    assert_eq!(sandbox.base.as_str(), "http://127.0.0.1:4321/binance");
+    assert!(sandbox.allow_private);
+    assert!(!target("https://api.binance.com").allow_private);
+}
+
+#[tokio::test(start_paused = true)]
+async fn feeds_run_report_and_end_together() {
+    let upstream = build(&[BENCH], None).unwrap();
+    let (health, hub) = (upstream.health(), upstream.hub.clone());
+    let (trigger, shutdown) = shutdown::channel();
+    let tasks = Tasks::default();
+    assert_eq!(health.feeds(now_us())[0].state, State::Down);
+    upstream.start(&tasks, shutdown);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(hub.topic("bench.1").unwrap().head(0).seq > 40);
+    let report = &health.feeds(now_us())[0];
+    assert_eq!((report.name.as_str(), report.state), ("bench", State::Live));
+    assert_eq!(tasks.len(), 2);
+    trigger.advance(Stage::Stopping);
+    assert!(tasks.join(Duration::from_secs(1)).await);
+}
