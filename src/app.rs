@@ -14,11 +14,10 @@ use crate::{
     access::Admission,
     config::Config,
     delivery::{Delivery, SubscriptionLimits},
-    hub::{Hub, OUTLETS_MAX},
     http::{self, Origins, WebSocketRoute},
+    hub::{Hub, OUTLETS_MAX},
     market::Epoch,
-    sandbox,
-    server,
+    sandbox, server,
     session::{Sessions, Settings},
     shutdown::{self, Shutdown, Stage, Tasks, Trigger},
     telemetry::{Telemetry, UPKEEP_EVERY},
@@ -55,16 +54,18 @@ impl App {
 
         let sandbox_url = start_sandbox(&config, &rest, &shutdown).await?;
         let shards = shard_count(config.server.shards);
-        let hub = Arc::new(Hub::new(config.hub.clone(), shards, new_epoch(), &telemetry));
-        let limits = SubscriptionLimits {
-            topics: config.limits.topics,
-            matched_topics: config.limits.matched_topics,
+        let hub = Arc::new(Hub::new(
+            config.hub.clone(),
+            shards,
+            new_epoch(),
+            &telemetry,
+        ));
+        let delivery = start_delivery(&config, &hub, &telemetry, &sessions, &shutdown)?;
+        let deps = Deps {
+            hub: hub.clone(),
+            telemetry: telemetry.clone(),
+            sandbox_url,
         };
-        let delivery =
-            Delivery::start(&config.delivery, limits, &hub, &telemetry, &sessions, &shutdown)
-                .context("delivery")?;
-        let delivery = Arc::new(delivery);
-        let deps = Deps { hub: hub.clone(), telemetry: telemetry.clone(), sandbox_url };
         let upstream = Upstream::build(config.feeds.clone(), config.consolidate.clone(), deps)?;
         let health = upstream.health();
         upstream.start(&producers, shutdown.clone());
@@ -83,14 +84,28 @@ impl App {
             telemetry: telemetry.clone(),
             shutdown: shutdown.clone(),
             origins: Origins::new(address, &config.server.public_origins),
+            limits: config.limits.clone(),
+            refresh: None,
             websocket: Arc::new(WebSocketRoute::new(door, sessions.clone())),
         });
         rest.spawn("upkeep", upkeep(telemetry, shutdown.clone()));
-        let accept =
-            server::serve(listener, router, config.limits.connections, rest.clone(), shutdown);
+        let accept = server::serve(
+            listener,
+            router,
+            config.limits.connections,
+            rest.clone(),
+            shutdown,
+        );
         rest.spawn("accept", accept);
         let drain_timeout = config.server.drain_timeout.0;
-        Ok(Self { address, trigger, producers, sessions, rest, drain_timeout })
+        Ok(Self {
+            address,
+            trigger,
+            producers,
+            sessions,
+            rest,
+            drain_timeout,
+        })
     }
 
     /// Where it listens.
@@ -122,16 +137,38 @@ impl App {
     }
 }
 
+fn start_delivery(
+    config: &Config,
+    hub: &Arc<Hub>,
+    telemetry: &Telemetry,
+    sessions: &Tasks,
+    shutdown: &Shutdown,
+) -> Result<Arc<Delivery>> {
+    let limits = SubscriptionLimits {
+        topics: config.limits.topics,
+        matched_topics: config.limits.matched_topics,
+    };
+    let delivery = Delivery::start(&config.delivery, limits, hub, telemetry, sessions, shutdown)
+        .context("delivery")?;
+    Ok(Arc::new(delivery))
+}
+
 async fn start_sandbox(
     config: &Config,
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Option<String>> {
     let wanted = |url: &str| url.starts_with("sandbox:");
-    if !config.feeds.iter().any(|feed| feed.base_url().is_some_and(wanted)) {
+    if !config
+        .feeds
+        .iter()
+        .any(|feed| feed.base_url().is_some_and(wanted))
+    {
         return Ok(None);
     }
-    let sandbox = sandbox::bind(&config.sandbox).await.context("the sandbox market")?;
+    let sandbox = sandbox::bind(&config.sandbox)
+        .await
+        .context("the sandbox market")?;
     let url = sandbox.base_url();
     tasks.spawn("sandbox", sandbox.serve(shutdown.clone()));
     Ok(Some(url))
@@ -164,5 +201,9 @@ fn new_epoch() -> Epoch {
 
 fn shard_count(configured: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    if configured == 0 { cores().min(OUTLETS_MAX) } else { configured.min(OUTLETS_MAX) }
+    if configured == 0 {
+        cores().min(OUTLETS_MAX)
+    } else {
+        configured.min(OUTLETS_MAX)
+    }
 }

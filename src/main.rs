@@ -55,7 +55,11 @@ async fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
     let listener = server::bind(config.server.listen).await?;
     let app = App::start(config.clone(), listener).await?;
     // Nobody may be reading: that is no reason not to serve.
-    drop(cli::announce::announce(&mut io::stdout(), app.address(), &config));
+    drop(cli::announce::announce(
+        &mut io::stdout(),
+        app.address(),
+        &config,
+    ));
     stopped().await?;
     tracing::info!("stopping");
     let in_time = app.stop().await;
@@ -86,8 +90,9 @@ async fn simulate(config: Config) -> Result<Exit> {
 #[tokio::main]
 async fn watch(args: &WatchArgs) -> Result<Exit> {
     log(LogFormat::Text);
+    let mut out = io::stdout();
     tokio::select! {
-        outcome = cli::watch::run(args, &mut io::stdout()) => match outcome {
+        outcome = cli::watch::run(args, &mut out) => match outcome {
             // The reader of a pipe has seen enough.
             Err(error) if is_broken_pipe(&error) => {}
             outcome => outcome?,

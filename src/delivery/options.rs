@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::protocol::{
     code::{ErrorBody, ErrorCode},
-    command::{Mode, Subscribe, Trigger},
+    params::{Mode, Subscribe, Trigger},
 };
 
 /// The fastest that `max_rate` may ask for; beyond it there is nothing to limit.

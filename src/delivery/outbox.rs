@@ -31,9 +31,9 @@ use crate::{
     market::{Pattern, Update},
     protocol::{
         code::GapReason,
-        command::Mode,
         event,
         frame::{Builder, Opcode},
+        params::Mode,
     },
     units::Micros,
 };

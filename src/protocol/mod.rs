@@ -4,6 +4,7 @@ pub mod code;
 pub mod command;
 pub mod event;
 pub mod frame;
+pub mod params;
 
 /// The protocol's name, without an encoding.
 pub const NAME: &str = "tickwire.v1";

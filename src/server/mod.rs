@@ -77,7 +77,9 @@ fn take(
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) {
-    let Ok(local) = stream.local_addr() else { return };
+    let Ok(local) = stream.local_addr() else {
+        return;
+    };
     let (router, shutdown) = (router.clone(), shutdown.clone());
     tasks.spawn("http", async move {
         let conn = Conn { peer, local };
@@ -122,7 +124,7 @@ async fn connection(
 /// # Errors
 /// As the system says, with the address.
 pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+    TcpListener::bind(address).await.map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+    })
 }

@@ -10,9 +10,10 @@ use crate::{
     delivery::{Options, SubscribeRow, Subscriber},
     protocol::{
         code::{ErrorBody, ErrorCode},
-        command::{self, Command, Replay, SnapshotQuery, Subscribe, TopicNames, TopicQuery},
+        command::{self, Command},
         event::{self, Reply, RequestId},
         frame::{Builder, Opcode},
+        params::{Replay, SnapshotQuery, Subscribe, TopicNames, TopicQuery},
     },
     units::{TokenBucket, now_us},
 };

@@ -239,7 +239,7 @@ impl Builder {
         let identity = Identity {
             name: config.name.as_str().into(),
             status,
-            provider: provider_name(config.provider),
+            provider: config.provider.name(),
             required: config.required,
             interval: config.every.0,
             stale_after: config.stale_after().as_us(),
@@ -285,10 +285,7 @@ impl Builder {
     }
 
     fn target(&self, config: &FeedConfig) -> Result<Target, String> {
-        let text = match &config.base_url {
-            Some(base) => base.as_str(),
-            None => default_base_url(config.provider),
-        };
+        let text = config.base_url().unwrap_or_default();
         let sandboxed = text.strip_prefix(SANDBOX);
         let text = match (sandboxed, &self.deps.sandbox_url) {
             (None, _) => text.to_owned(),
@@ -306,27 +303,6 @@ impl Builder {
 
 fn factory(config: FeedConfig, key: Option<Secret>) -> Factory {
     Box::new(move || providers::build(&config, key.clone()))
-}
-
-/// Where the API of a provider is.
-fn default_base_url(kind: ProviderKind) -> &'static str {
-    match kind {
-        ProviderKind::Coingecko => "https://api.coingecko.com",
-        ProviderKind::Binance => "https://api.binance.com",
-        ProviderKind::TokenMetrics => "https://api.tokenmetrics.com",
-        ProviderKind::Mempool => "https://mempool.space",
-        ProviderKind::Synthetic => "",
-    }
-}
-
-fn provider_name(kind: ProviderKind) -> &'static str {
-    match kind {
-        ProviderKind::Coingecko => "coingecko",
-        ProviderKind::Binance => "binance",
-        ProviderKind::TokenMetrics => "token_metrics",
-        ProviderKind::Mempool => "mempool",
-        ProviderKind::Synthetic => "synthetic",
-    }
 }
 
 impl FeedHealth for Health {

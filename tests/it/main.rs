@@ -1,5 +1,13 @@
 //! The whole server over real sockets, a file a theme.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that fails is meant to panic, and its tasks end with it"
+)]
+
 mod support;
 
 mod delivery;

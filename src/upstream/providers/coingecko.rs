@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::{
-    Batch, DecodeError, Provider, Request, Response, body, default_base_url,
+    Batch, DecodeError, Provider, Request, Response, body,
     markets::{Market, distinct, endpoint, markets},
     row::Row,
 };
@@ -78,7 +78,7 @@ impl Coingecko {
             .into_iter()
             .map(Coin::new)
             .collect::<Result<_, _>>()?;
-        let public = default_base_url(ProviderKind::Coingecko).unwrap_or_default();
+        let public = ProviderKind::Coingecko.base_url().unwrap_or_default();
         let base_url = feed.base_url.as_deref().unwrap_or(public);
         let header = if base_url.contains("pro-api") {
             "x-cg-pro-api-key"

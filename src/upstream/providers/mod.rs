@@ -79,17 +79,6 @@ impl Batch {
     }
 }
 
-/// Where the public API of a provider is, for a feed without `base_url`.
-pub fn default_base_url(provider: ProviderKind) -> Option<&'static str> {
-    match provider {
-        ProviderKind::Coingecko => Some("https://api.coingecko.com/api/v3"),
-        ProviderKind::Binance => Some("https://api.binance.com"),
-        ProviderKind::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
-        ProviderKind::Mempool => Some("https://mempool.space"),
-        ProviderKind::Synthetic => None,
-    }
-}
-
 /// The provider of a feed.
 ///
 /// # Errors
@@ -142,12 +131,4 @@ pub trait Provider: Send {
     /// Topics that this feed will publish as far as they are known beforehand, so that they can be
     /// listed, awaited and told as down before the first value.
     fn topics(&self) -> Vec<crate::market::Topic>;
-}
-
-/// TEMPORARY stub until the providers are merged: replace by the real one.
-pub fn build(
-    feed: &crate::upstream::config::FeedConfig,
-    _api_key: Option<Secret>,
-) -> Result<Box<dyn Provider>, String> {
-    Err(format!("no provider for feed {}", feed.name))
 }

@@ -69,7 +69,7 @@ impl Builder {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let text = format!("{}{}{}", self.sections, self.feeds, self.consolidate);
         file.write_all(text.as_bytes()).unwrap();
-        match Config::load(Some(file.path()), []) {
+        match Config::load(Some(file.path()), std::iter::empty()) {
             Ok(config) => config,
             Err(errors) => panic!("{errors}\n{text}"),
         }
@@ -78,7 +78,10 @@ impl Builder {
     pub async fn start(self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app = App::start(self.config(), listener).await.unwrap();
-        Server { app, http: reqwest::Client::new() }
+        Server {
+            app,
+            http: reqwest::Client::new(),
+        }
     }
 }
 
@@ -95,7 +98,10 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let response = self.http.get(format!("http://{}{path}", self.address())).send();
+        let response = self
+            .http
+            .get(format!("http://{}{path}", self.address()))
+            .send();
         let response = response.await.unwrap();
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -127,7 +133,9 @@ impl Server {
     /// Waits until a metric has reached a value.
     pub async fn metric_reaches(&self, name: &str, label: &str, least: f64) {
         eventually(&format!("{name}{{{label}}} to reach {least}"), || async {
-            self.metric(name, label).await.filter(|value| *value >= least)
+            self.metric(name, label)
+                .await
+                .filter(|value| *value >= least)
         })
         .await;
     }
