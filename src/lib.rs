@@ -3,6 +3,7 @@ pub mod access;
 pub mod cli;
 pub mod config;
 pub mod delivery;
+pub mod http;
 pub mod hub;
 pub mod market;
 pub mod protocol;

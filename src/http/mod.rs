@@ -1,0 +1,174 @@
+//! The HTTP side of the one port: reading the hub, health, metrics, the live page, and the door to
+//! the WebSocket session. Reading only: nothing here changes what the server holds.
+//!
+//! A handler answers with a value or a [`Problem`]; everything that all answers share (who may
+//! ask, request ids, error bodies, compression) is a layer that [`router`] puts around them.
+
+mod answer;
+mod feeds;
+mod guard;
+mod health;
+mod metrics;
+mod origin;
+mod params;
+mod problem;
+mod request_id;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod topics;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{from_fn, from_fn_with_state, map_response},
+    response::Response,
+    routing::get,
+};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{CompressionLayer, predicate::SizeAbove},
+    set_header::SetResponseHeaderLayer,
+    timeout::TimeoutLayer,
+};
+
+pub use origin::Origins;
+pub use problem::Problem;
+pub use request_id::RequestId;
+
+use crate::{
+    access::Limits, delivery::Reader, hub::FeedHealth, shutdown::Shutdown, telemetry::Telemetry,
+};
+
+/// How long an answer may take. All of them come from memory: this only ends what hangs.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Below this many bytes gzip saves nothing worth its time.
+const COMPRESS_ABOVE: u64 = 1024;
+
+/// What the routes are built over.
+pub struct Context {
+    /// Topics and last values.
+    pub reader: Reader,
+    /// How the feeds are.
+    pub health: Arc<dyn FeedHealth>,
+    /// Where errors are counted and what `/metrics` shows.
+    pub telemetry: Telemetry,
+    /// Whether the server is about to stop.
+    pub shutdown: Shutdown,
+    /// Who may ask, and under which names.
+    pub origins: Origins,
+    /// How much one request may name.
+    pub limits: Limits,
+    /// What takes over `GET /v1/ws`.
+    pub websocket: Arc<dyn Upgrade>,
+    /// Called before each scrape of `/metrics`, for gauges that move by themselves, such as ages.
+    pub refresh: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+/// Answers a WebSocket handshake. Declared here so that the session need not know this module.
+///
+/// To refuse, answer with the status and put an [`ErrorBody`] into the response's extensions: it
+/// becomes the problem document, with the request's id, and is counted.
+///
+/// [`ErrorBody`]: crate::protocol::code::ErrorBody
+pub trait Upgrade: Send + Sync {
+    /// The response to a handshake whose `Host` and `Origin` have been checked.
+    fn upgrade(&self, request: Request) -> Response;
+}
+
+/// The two ends of a connection, an extension of each of its requests. Without one a request
+/// counts as coming from this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conn {
+    /// The client's end.
+    pub peer: SocketAddr,
+    /// The end on which it was accepted: a real address, also when the server listens on all.
+    pub local: SocketAddr,
+}
+
+/// The context, and what the routes keep between requests.
+struct App {
+    context: Context,
+    errors: problem::Errors,
+    /// Whether every required feed has delivered at least once. Never turned back.
+    delivered: AtomicBool,
+}
+
+impl Conn {
+    /// The connection of `request`.
+    pub fn of(request: &Request) -> Self {
+        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let conn = request.extensions().get().copied();
+        conn.unwrap_or(Self {
+            peer: unknown,
+            local: unknown,
+        })
+    }
+}
+
+impl App {
+    fn delivered(&self, now: bool) -> bool {
+        if now {
+            self.delivered.store(true, Ordering::Relaxed);
+        }
+        now || self.delivered.load(Ordering::Relaxed)
+    }
+}
+
+/// Every route, with all that surrounds them.
+pub fn router(context: Context) -> Router {
+    metrics::describe(&context.telemetry);
+    let app = Arc::new(App {
+        errors: problem::Errors::new(&context.telemetry),
+        context,
+        delivered: AtomicBool::new(false),
+    });
+    let routes = Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
+        .route("/v1/topics", get(topics::list))
+        .route("/v1/snapshot", get(snapshot::read))
+        .route("/v1/feeds", get(feeds::list));
+    surround(routes, app)
+}
+
+/// Puts the layers around the routes. The last is outermost.
+fn surround(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
+    let compression = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESS_ABOVE));
+    let hung = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
+    let nosniff = SetResponseHeaderLayer::overriding(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    routes
+        .layer(compression)
+        .layer(map_response(answer::weaken_encoded))
+        .layer(hung)
+        // Added after the layers above, so that they do not touch it: a session has no end that
+        // could be waited for, and compresses on its own.
+        .route("/v1/ws", get(websocket))
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(app.clone(), guard::admit))
+        .layer(from_fn_with_state(app.clone(), problem::render))
+        .layer(from_fn(request_id::assign))
+        .layer(nosniff)
+        .with_state(app)
+}
+
+async fn websocket(State(app): State<Arc<App>>, request: Request) -> Response {
+    app.context.websocket.upgrade(request)
+}

@@ -1,0 +1,42 @@
+//! `/v1/topics`: what there is.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use serde::{Deserialize, Serialize};
+
+use super::{App, Problem, answer, params::Params};
+use crate::{delivery::TopicRow, units::now_us};
+
+/// What may be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    pattern: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    topics: Vec<TopicRow>,
+    next: Option<String>,
+}
+
+/// `GET /v1/topics?pattern=&limit=&cursor=`.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Params(asked): Params<Asked>,
+) -> Result<Response, Problem> {
+    let (pattern, cursor) = (asked.pattern.as_deref(), asked.cursor.as_deref());
+    let page = app
+        .context
+        .reader
+        .topics(pattern, asked.limit, cursor, now_us())?;
+    let body = Body {
+        topics: page.rows,
+        next: page.next,
+    };
+    Ok(answer::json(&headers, &body))
+}
