@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod metrics;
 mod origin;
+mod page;
 mod params;
 mod problem;
 mod request_id;
@@ -140,7 +141,8 @@ pub fn router(context: Context) -> Router {
         .route("/metrics", get(metrics::scrape))
         .route("/v1/topics", get(topics::list))
         .route("/v1/snapshot", get(snapshot::read))
-        .route("/v1/feeds", get(feeds::list));
+        .route("/v1/feeds", get(feeds::list))
+        .merge(page::routes());
     surround(routes, app)
 }
 

@@ -1,6 +1,7 @@
 //! The routes over a real hub, asked without a socket.
 
 mod browsers;
+mod page;
 mod problems;
 mod readiness;
 mod routes;

@@ -65,7 +65,7 @@ async fn there_is_nothing_at_other_paths() {
 #[tokio::test]
 async fn nothing_can_be_written_and_the_allowed_methods_are_named() {
     let site = site();
-    for path in ["/v1/topics", "/v1/ws", "/healthz"] {
+    for path in ["/", "/v1/topics", "/v1/ws", "/healthz"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let request = || get(path).method(method);
             problem(&site, request(), 405, "unknown_method").await;
