@@ -1,7 +1,10 @@
-//! Tickwire turns slow, rate-limited upstream APIs into one live stream that many clients can
-//! trust. This is the map, in reading order; ARCHITECTURE.md tells the story.
-
-// What everyone may use.
+//! Tickwire.
+pub mod access;
+pub mod cli;
+pub mod config;
+pub mod delivery;
+pub mod http;
+pub mod hub;
 pub mod market;
 pub mod shutdown;
 pub mod telemetry;
