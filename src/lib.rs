@@ -1,10 +1,7 @@
-//! Tickwire.
-pub mod access;
-pub mod cli;
-pub mod config;
-pub mod delivery;
-pub mod http;
-pub mod hub;
+//! Tickwire turns slow, rate-limited upstream APIs into one live stream that many clients can
+//! trust. This is the map, in reading order; ARCHITECTURE.md tells the story.
+
+// What everyone may use.
 pub mod market;
 pub mod shutdown;
 pub mod telemetry;

@@ -18,6 +18,7 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod ws;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -46,6 +47,7 @@ use tower_http::{
 pub use origin::Origins;
 pub use problem::Problem;
 pub use request_id::RequestId;
+pub use ws::WebSocketRoute;
 
 use crate::{
     access::Limits, delivery::Reader, hub::FeedHealth, shutdown::Shutdown, telemetry::Telemetry,
