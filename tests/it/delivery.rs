@@ -78,6 +78,7 @@ async fn an_unchanged_value_is_not_sent_again_but_stays_live() {
         .polling("x", &upstream, &["BTC-USDT"])
         .start()
         .await;
+    server.metric_reaches("tickwire_published_total", "price", 1.0).await;
     let mut client = server.client().await;
     client
         .subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"}))
@@ -99,6 +100,9 @@ async fn a_topic_that_ages_is_told_as_stale_and_as_live_when_it_is_back() {
     let server = server()
         .polling("x", &upstream, &["BTC-USDT"])
         .start()
+        .await;
+    server
+        .metric_reaches("tickwire_published_total", "price", 1.0)
         .await;
     let mut client = server.client().await;
     client.subscribe(&["price.BTC-USDT.x"], json!({})).await;
@@ -136,7 +140,7 @@ async fn latest_conflates_for_a_slow_reader_and_ends_with_the_newest() {
 #[tokio::test]
 async fn a_client_that_stops_reading_learns_what_it_missed_and_hurts_nobody() {
     let server = server()
-        .with("[delivery]\nqueue_updates = 64\nwrite_deadline = \"60s\"\nsend_buffer = \"16KiB\"")
+        .with("[delivery]\nqueue_updates = 1024\nwrite_deadline = \"60s\"\nsend_buffer = \"16KiB\"")
         .synthetic(2, 4000)
         .start()
         .await;
@@ -151,8 +155,8 @@ async fn a_client_that_stops_reading_learns_what_it_missed_and_hurts_nobody() {
     let mut expected = rows[0]["seq"].as_u64().unwrap();
     // Reading only one of two: the other's queue overflows once the kernel's buffers are full.
     let mut read = 0;
-    while read % 500 != 0
-        || read < 1000
+    while read % 2000 != 0
+        || read < 2000
         || server.metric("tickwire_dropped_total", "overflow").await == Some(0.0)
     {
         expected += 1;
