@@ -47,10 +47,10 @@ pub(super) struct ClientState {
     pub(super) outbox: Outbox,
     /// Its view of each topic that reaches it.
     pub(super) by_topic: HashMap<TopicId, u32>,
-    /// Topics that its patterns match, each pattern counted.
-    pub(super) matched: usize,
     /// Whether a flush is due already.
     touched: bool,
+    /// Nothing is written until the answer that is being made has its place ahead of data.
+    corked: bool,
     flow: Flow,
     reported_bytes: usize,
 }
@@ -91,8 +91,8 @@ impl Client {
         let state = ClientState {
             outbox: Outbox::new(bounds),
             by_topic: HashMap::new(),
-            matched: 0,
             touched: false,
+            corked: false,
             flow,
             reported_bytes: 0,
         };
@@ -133,12 +133,30 @@ impl Client {
         self.lock().outbox.push_control(frame);
     }
 
+    /// Until [`Client::uncork`] nothing is written, so that no other thread can write what a
+    /// subscription brings before its answer.
+    pub(super) fn cork(&self) {
+        self.lock().corked = true;
+    }
+
+    /// Queues the answer; what follows from it may be written.
+    pub(super) fn uncork(&self, answer: Bytes) {
+        let mut state = self.lock();
+        state.outbox.push_control(answer);
+        state.corked = false;
+    }
+
     /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
     /// there is something for it to wait for.
     pub(super) fn flush(&self, now: Instant) {
         let mut state = self.lock();
+        if state.corked {
+            return;
+        }
         state.touched = false;
         let before = state.flow;
+        // Also while the socket takes nothing: a moment that has passed must not be waited for.
+        state.outbox.release(now);
         if !state.flow.blocked && !state.flow.broken {
             self.write_out(&mut state, now);
         }
@@ -160,7 +178,6 @@ impl Client {
     }
 
     fn write_out(&self, state: &mut ClientState, now: Instant) {
-        state.outbox.release(now);
         let mut clock = LazyClock::default();
         for _ in 0..WRITES_PER_FLUSH {
             if state.outbox.is_empty() {

@@ -118,8 +118,7 @@ impl Index {
         let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) else {
             return 0;
         };
-        entry.state = change.transition.state;
-        entry.for_each(clients, touched, |client, view| client.status(view, change));
+        entry.tell(clients, change, touched);
         entry.members.len()
     }
 
@@ -141,15 +140,7 @@ impl Index {
             .flatten()
             .filter(|entry| !entry.members.is_empty())
         {
-            let head = entry.catch_up(outlet, &self.hub, clients, now, touched);
-            if head.status.state != entry.state {
-                entry.state = head.status.state;
-                let (slot, transition) = (entry.slot.clone(), head.status);
-                let change = Arc::new(StatusChange { slot, transition });
-                entry.for_each(clients, touched, |client, view| {
-                    client.status(view, &change)
-                });
-            }
+            entry.catch_up(outlet, &self.hub, clients, now, touched);
         }
     }
 
@@ -207,9 +198,7 @@ impl Index {
             .topics
             .get_mut(slot.id() as usize)
             .and_then(Option::as_mut)?;
-        let head = entry.catch_up(outlet, &self.hub, clients, now, touched);
-        entry.state = head.status.state;
-        Some(head)
+        Some(entry.catch_up(outlet, &self.hub, clients, now, touched))
     }
 
     /// Lets `topic` reach the client under subscription `sub`, from the shard's position on.
@@ -221,10 +210,7 @@ impl Index {
         sub: u32,
     ) -> Option<u32> {
         if let Some(&view) = state.by_topic.get(&slot.id()) {
-            if let Some(known) = state.outbox.views.get_mut(view as usize) {
-                known.sub = sub;
-                known.next_allowed = None;
-            }
+            state.outbox.assign(view, sub);
             return Some(view);
         }
         let entry = self
@@ -242,7 +228,7 @@ impl Index {
         let Some(view) = state.by_topic.remove(&topic) else {
             return;
         };
-        state.outbox.views.try_remove(view as usize);
+        state.outbox.remove_view(view);
         if let Some(Some(entry)) = self.topics.get_mut(topic as usize)
             && let Some(at) = entry
                 .members
@@ -271,6 +257,19 @@ impl Entry {
                 Ok(false) => {}
                 Err(_) => client.fail(),
             }
+        }
+    }
+
+    /// Tells the members a state that they have not been told.
+    fn tell(
+        &mut self,
+        clients: &Slab<Arc<Client>>,
+        change: &Arc<StatusChange>,
+        touched: &mut Touched,
+    ) {
+        if self.state != change.transition.state {
+            self.state = change.transition.state;
+            self.for_each(clients, touched, |client, view| client.status(view, change));
         }
     }
 
@@ -318,6 +317,12 @@ impl Entry {
             }
         }
         self.position = joined.head.seq;
+        let (slot, transition) = (self.slot.clone(), joined.head.status.clone());
+        self.tell(
+            clients,
+            &Arc::new(StatusChange { slot, transition }),
+            touched,
+        );
         joined.head
     }
 }

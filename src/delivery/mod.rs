@@ -16,6 +16,9 @@ mod subscribe;
 mod tally;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::Future,
     io,
@@ -153,6 +156,7 @@ impl Subscriber {
         reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
     ) {
         let mut touched = Vec::new();
+        self.client.cork();
         let rows: Vec<_> = topics
             .iter()
             .map(|text| {
@@ -161,7 +165,7 @@ impl Subscriber {
                 row
             })
             .collect();
-        self.client.control(reply(&rows));
+        self.client.uncork(reply(&rows));
         let now = Instant::now();
         self.client.flush(now);
         for client in touched {
@@ -208,7 +212,8 @@ impl Subscriber {
         self.client.woken().await;
     }
 
-    /// Drops what waits, but for the rest of a frame that is partly written.
+    /// Drops what waits, but for the rest of a frame that is partly written. From then on nothing
+    /// but control frames is accepted.
     pub fn discard(&self, now: Instant) {
         self.client.discard(now);
     }

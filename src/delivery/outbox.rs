@@ -10,8 +10,7 @@
 //! reads no further request while [`Outbox::control_bytes`] is high.
 
 use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     io::IoSlice,
     sync::Arc,
     time::Instant,
@@ -24,7 +23,7 @@ use super::{
     ledger::Ledger,
     options::Options,
     tally::Tally,
-    view::{Latest, Token, View},
+    view::{Gap, Latest, Place, Token, View},
 };
 use crate::{
     hub::{Issued, StatusChange},
@@ -56,6 +55,8 @@ pub(super) struct Subscription {
     /// In canonical form.
     pub(super) pattern: Pattern,
     pub(super) options: Options,
+    /// How many topics the pattern matched when it was subscribed; 0 for a topic.
+    pub(super) matched: usize,
     pub(super) ledger: Ledger,
 }
 
@@ -74,7 +75,8 @@ pub(super) struct Outbox {
     queued_updates: usize,
     queued_bytes: usize,
     /// Topics that `max_rate` holds back, by when that ends.
-    held: BinaryHeap<Reverse<(Instant, u32)>>,
+    held: BTreeSet<(Instant, u32)>,
+    closed: bool,
     pub(super) tally: Tally,
 }
 
@@ -108,7 +110,8 @@ impl Outbox {
             partial: None,
             queued_updates: 0,
             queued_bytes: 0,
-            held: BinaryHeap::new(),
+            held: BTreeSet::new(),
+            closed: false,
             tally: Tally::default(),
         }
     }
@@ -136,11 +139,14 @@ impl Outbox {
 
     /// When `max_rate` next lets something through.
     pub(super) fn next_held(&self) -> Option<Instant> {
-        self.held.peek().map(|Reverse((due, _))| *due)
+        self.held.first().map(|(due, _)| *due)
     }
 
     /// Offers an update of the topic of `view`.
     pub(super) fn offer(&mut self, view: u32, issued: &Arc<Issued>, now: Instant) {
+        if self.closed {
+            return;
+        }
         let Some(topic) = self.views.get_mut(view as usize) else {
             return;
         };
@@ -158,8 +164,8 @@ impl Outbox {
     }
 
     fn enqueue(&mut self, view: u32, sub: u32, issued: &Arc<Issued>) {
-        // Held back by a rate that is no longer asked for: it must not be overtaken.
         self.promote(view);
+        self.follow(view);
         self.order.push_back(Token::Update {
             view,
             sub,
@@ -196,83 +202,130 @@ impl Outbox {
             self.tally.conflated += 1;
             latest.issued = issued.clone();
             latest.sub = sub;
+            if latest.place == Place::Followed {
+                latest.place = Place::Open;
+                self.move_behind(view);
+            }
             return;
         }
         let held = allowed.filter(|allowed| *allowed > now);
         topic.latest = Some(Latest {
             issued: issued.clone(),
             sub,
-            in_order: held.is_none(),
+            place: held.map_or(Place::Open, Place::Held),
         });
         match held {
-            Some(due) => self.held.push(Reverse((due, view))),
+            Some(due) => drop(self.held.insert((due, view))),
             None => self.order.push_back(Token::Latest { view }),
         }
     }
 
-    /// Gives what `max_rate` holds back its place, where its time has come. True when something
-    /// got one.
-    pub(super) fn release(&mut self, now: Instant) -> bool {
-        let mut released = false;
-        while self
-            .held
-            .peek()
-            .is_some_and(|Reverse((due, _))| *due <= now)
-        {
-            if let Some(Reverse((_, view))) = self.held.pop() {
-                released |= self.promote(view);
-            }
-        }
-        released
-    }
-
-    fn promote(&mut self, view: u32) -> bool {
-        let held = self
-            .views
-            .get_mut(view as usize)
-            .and_then(|topic| topic.latest.as_mut());
-        let Some(latest) = held.filter(|latest| !latest.in_order) else {
-            return false;
-        };
-        latest.in_order = true;
-        self.order.push_back(Token::Latest { view });
-        true
-    }
-
-    /// Makes a waiting `latest` update keep its place, so that what follows it cannot take it: what
-    /// a snapshot is about to follow must not be replaced by what is newer than the snapshot.
-    pub(super) fn settle(&mut self, view: u32) {
-        self.promote(view);
-        let Some(topic) = self.views.get_mut(view as usize) else {
-            return;
-        };
-        let Some(latest) = topic.latest.take() else {
-            return;
-        };
-        topic.waiting += 1;
-        self.queued_updates += 1;
-        self.queued_bytes += latest.issued.frame().len();
-        let place = self
+    /// Gives the `latest` update of `view` the last place instead of the one it has.
+    fn move_behind(&mut self, view: u32) {
+        let is_it = |token: &Token| matches!(token, Token::Latest { view: of } if *of == view);
+        if let Some(token) = self
             .order
-            .iter_mut()
-            .find(|token| matches!(token, Token::Latest { view: other } if *other == view));
-        if let Some(token) = place {
-            *token = Token::Update {
-                view,
-                sub: latest.sub,
-                issued: latest.issued,
-            };
+            .iter()
+            .position(is_it)
+            .and_then(|place| self.order.remove(place))
+        {
+            self.order.push_back(token);
         }
+    }
+
+    /// Gives what `max_rate` holds back its place, where its time has come.
+    pub(super) fn release(&mut self, now: Instant) {
+        while let Some(&(due, view)) = self.held.first()
+            && due <= now
+        {
+            self.held.pop_first();
+            self.promote(view);
+        }
+    }
+
+    /// Gives what `max_rate` holds back of `view` its place.
+    fn promote(&mut self, view: u32) {
+        if let Some(topic) = self.views.get_mut(view as usize)
+            && let Some(latest) = &mut topic.latest
+            && let Place::Held(due) = latest.place
+        {
+            latest.place = Place::Open;
+            self.held.remove(&(due, view));
+            self.order.push_back(Token::Latest { view });
+        }
+    }
+
+    /// Something of the topic is about to stand behind its waiting `latest` update.
+    fn follow(&mut self, view: u32) {
+        if let Some(topic) = self.views.get_mut(view as usize)
+            && let Some(latest) = &mut topic.latest
+            && latest.place == Place::Open
+        {
+            latest.place = Place::Followed;
+        }
+    }
+
+    /// From now on `sub` is whose the topic of `view` is, by options that have not applied to it
+    /// before: what the former rate held back waits no longer.
+    pub(super) fn assign(&mut self, view: u32, sub: u32) {
+        if let Some(topic) = self.views.get_mut(view as usize) {
+            topic.sub = sub;
+            topic.next_allowed = None;
+        }
+        self.promote(view);
+        let told = |sub: &Subscription| sub.options.status;
+        if !self.subs.get(sub as usize).is_some_and(told) {
+            self.drop_status(view);
+        }
+    }
+
+    /// The topic of `view` reaches the client no more. What its subscriptions had waiting there
+    /// went with them: [`Outbox::cancel`].
+    pub(super) fn remove_view(&mut self, view: u32) {
+        self.drop_status(view);
+        self.views.try_remove(view as usize);
+    }
+
+    fn drop_status(&mut self, view: u32) {
+        let waits = |token: &Token| match token {
+            Token::Status { view: of }
+            | Token::Ready {
+                view: of,
+                sub: None,
+                ..
+            } => *of == view,
+            _ => false,
+        };
+        let topic = self.views.get_mut(view as usize);
+        let unencoded = topic.is_some_and(|topic| topic.status.take().is_some());
+        // What is encoded stands among the next to be written.
+        if unencoded || self.order.iter().take(WINDOW).any(waits) {
+            self.order.retain(|token| !waits(token));
+            self.count_lazy();
+        }
+    }
+
+    fn count_lazy(&mut self) {
+        self.lazy = self.order.iter().filter(|token| token.is_lazy()).count();
     }
 
     /// Queues the value at the moment of subscribing. One that still waits is superseded.
     pub(super) fn push_snapshot(&mut self, view: u32, issued: Arc<Issued>) {
-        let before = self.order.len();
-        self.order.retain(
-            |token| !matches!(token, Token::Snapshot { view: other, .. } if *other == view),
-        );
-        self.lazy -= before - self.order.len();
-        self.push_lazy(Token::Snapshot { view, issued });
+        if self.closed {
+            return;
+        }
+        self.promote(view);
+        self.follow(view);
+        let Some(topic) = self.views.get_mut(view as usize) else {
+            return;
+        };
+        if std::mem::replace(&mut topic.snapshot, true) {
+            self.order
+                .retain(|token| !matches!(token, Token::Snapshot { view: of, .. } if *of == view));
+            self.lazy -= 1;
+        }
+        let sub = topic.sub;
+        self.push_lazy(Token::Snapshot { view, sub, issued });
     }
 
     /// Queues a change of freshness; one that still waits is superseded.
@@ -280,11 +333,8 @@ impl Outbox {
         let Some(topic) = self.views.get_mut(view as usize) else {
             return;
         };
-        if !self
-            .subs
-            .get(topic.sub as usize)
-            .is_some_and(|sub| sub.options.status)
-        {
+        let told = |sub: &Subscription| sub.options.status;
+        if self.closed || !self.subs.get(topic.sub as usize).is_some_and(told) {
             return;
         }
         if topic.status.replace(change.clone()).is_none() {
@@ -294,24 +344,54 @@ impl Outbox {
 
     /// Numbers `from` to `to` of the topic were lost before they could be offered.
     pub(super) fn lose(&mut self, view: u32, from: u64, to: u64, reason: GapReason) {
-        let Some(topic) = self.views.get_mut(view as usize) else {
+        let Some(sub) = self.views.get(view as usize).map(|topic| topic.sub) else {
+            return;
+        };
+        let Some(owner) = self.subs.get_mut(sub as usize).filter(|_| !self.closed) else {
             return;
         };
         let count = to - from + 1;
-        if let Some(sub) = self.subs.get_mut(topic.sub as usize) {
-            sub.ledger.published += count;
-            sub.ledger.dropped += count;
-        }
+        owner.ledger.published += count;
+        owner.ledger.dropped += count;
+        let replaced = owner.options.mode == Mode::Latest;
         self.tally.offered += count;
         self.tally.lose(Loss::Lag, count);
-        if topic.lose(from, to, topic.sub, reason) {
-            self.push_lazy(Token::Gap { view });
+        let gap = Gap {
+            from,
+            to,
+            dropped: count,
+            reason,
+            sub,
+        };
+        self.follow(view);
+        // A waiting `latest` update will be replaced by what comes after the gap, behind it.
+        match self.gap_before(view, sub, self.order.len(), replaced) {
+            Some(earlier) => self.join_gaps(earlier, gap),
+            None => self.push_lazy(Token::Gap { view, gap }),
         }
     }
 
     fn push_lazy(&mut self, token: Token) {
         self.lazy += 1;
         self.order.push_back(token);
+    }
+
+    /// The place of a gap of `view` and `sub` before `end`, when nothing of the topic that will be
+    /// delivered stands between.
+    fn gap_before(&self, view: u32, sub: u32, end: usize, over_latest: bool) -> Option<usize> {
+        let before = (0..end).rev().zip(self.order.range(..end).rev());
+        nearest_gap(before, view, sub, over_latest)
+    }
+
+    fn gap_after(&self, view: u32, sub: u32, start: usize) -> Option<usize> {
+        let after = (start..).zip(self.order.range(start..));
+        nearest_gap(after, view, sub, false)
+    }
+
+    fn join_gaps(&mut self, place: usize, other: Gap) {
+        if let Some(Token::Gap { gap, .. }) = self.order.get_mut(place) {
+            gap.join(other);
+        }
     }
 
     /// The topic with most waiting loses its oldest, and a gap takes its place.
@@ -333,17 +413,35 @@ impl Outbox {
         self.queued_updates -= 1;
         self.queued_bytes -= len;
         self.credit_loss(sub, Loss::Overflow);
-        let Some(topic) = self.views.get_mut(view as usize) else {
-            return false;
+        if let Some(topic) = self.views.get_mut(view as usize) {
+            topic.waiting -= 1;
+        }
+        let gap = Gap {
+            from: seq,
+            to: seq,
+            dropped: 1,
+            reason: GapReason::SlowConsumer,
+            sub,
         };
-        topic.waiting -= 1;
-        if topic.lose(seq, seq, sub, GapReason::SlowConsumer) {
-            self.lazy += 1;
-            if let Some(token) = self.order.get_mut(index) {
-                *token = Token::Gap { view };
+        let place = match self.gap_before(view, sub, index, false) {
+            Some(earlier) => {
+                self.order.remove(index);
+                self.join_gaps(earlier, gap);
+                earlier
             }
-        } else {
-            self.order.remove(index);
+            None => {
+                if let Some(token) = self.order.get_mut(index) {
+                    *token = Token::Gap { view, gap };
+                    self.lazy += 1;
+                }
+                index
+            }
+        };
+        if let Some(later) = self.gap_after(view, sub, place + 1)
+            && let Some(Token::Gap { gap, .. }) = self.order.remove(later)
+        {
+            self.lazy -= 1;
+            self.join_gaps(place, gap);
         }
         true
     }
@@ -368,11 +466,16 @@ impl Outbox {
             .filter(|token| token.is_lazy())
         {
             let view = token.view();
+            let sub = match token {
+                Token::Snapshot { sub, .. } => Some(*sub),
+                Token::Gap { gap, .. } => Some(gap.sub),
+                _ => None,
+            };
             let frame = match self.views.get_mut(view as usize) {
                 Some(topic) => encode(token, topic, now, &mut self.tally),
                 None => Bytes::new(),
             };
-            *token = Token::Ready { view, frame };
+            *token = Token::Ready { view, sub, frame };
             self.lazy -= 1;
         }
     }
@@ -494,55 +597,51 @@ impl Outbox {
         }
     }
 
-    /// Ends `sub`: nothing of it waits any more. Its topics must have been given to others or
-    /// removed by the caller afterwards, which it can tell from [`View::sub`].
+    /// Ends `sub`: nothing of it waits any more. Its topics must be given to others or removed by
+    /// the caller afterwards, which it can tell from [`View::sub`].
     pub(super) fn cancel(&mut self, sub: u32) {
         let mut lost = 0;
-        for (key, topic) in &mut self.views {
-            if topic
-                .latest
-                .as_ref()
-                .is_some_and(|latest| latest.sub == sub)
-            {
-                topic.latest = None;
+        let (views, held) = (&mut self.views, &mut self.held);
+        let (queued_updates, queued_bytes) = (&mut self.queued_updates, &mut self.queued_bytes);
+        self.order.retain(|token| match token {
+            Token::Update {
+                view,
+                sub: owner,
+                issued,
+            } if *owner == sub => {
                 lost += 1;
-                self.order.retain(
-                    |token| !matches!(token, Token::Latest { view } if *view as usize == key),
-                );
+                *queued_updates -= 1;
+                *queued_bytes -= issued.frame().len();
+                if let Some(topic) = views.get_mut(*view as usize) {
+                    topic.waiting -= 1;
+                }
+                false
+            }
+            Token::Latest { view } => views
+                .get(*view as usize)
+                .and_then(|topic| topic.latest.as_ref())
+                .is_some_and(|latest| latest.sub != sub),
+            Token::Snapshot {
+                view, sub: owner, ..
+            } if *owner == sub => {
+                if let Some(topic) = views.get_mut(*view as usize) {
+                    topic.snapshot = false;
+                }
+                false
+            }
+            Token::Gap { gap, .. } => gap.sub != sub,
+            Token::Ready { sub: owner, .. } => *owner != Some(sub),
+            Token::Update { .. } | Token::Snapshot { .. } | Token::Status { .. } => true,
+        });
+        for (key, topic) in views {
+            if let Some(latest) = topic.latest.take_if(|latest| latest.sub == sub) {
+                lost += 1;
+                if let (Place::Held(due), Ok(key)) = (latest.place, u32::try_from(key)) {
+                    held.remove(&(due, key));
+                }
             }
         }
-        let views = &mut self.views;
-        let (mut updates, mut bytes) = (0, 0);
-        self.order.retain(|token| {
-            let topic = views.get_mut(token.view() as usize);
-            match (token, topic) {
-                (
-                    Token::Update {
-                        sub: owner, issued, ..
-                    },
-                    topic,
-                ) if *owner == sub => {
-                    updates += 1;
-                    bytes += issued.frame().len();
-                    if let Some(topic) = topic {
-                        topic.waiting -= 1;
-                    }
-                    false
-                }
-                (Token::Update { .. } | Token::Latest { .. }, _) => true,
-                (_, Some(topic)) if topic.sub == sub => {
-                    topic.status = None;
-                    if topic.gap.is_some_and(|gap| gap.sub == sub) {
-                        topic.gap = None;
-                    }
-                    topic.gap.is_some() && matches!(token, Token::Gap { .. })
-                }
-                _ => true,
-            }
-        });
-        self.lazy = self.order.iter().filter(|token| token.is_lazy()).count();
-        self.queued_updates -= updates;
-        self.queued_bytes -= bytes;
+        self.count_lazy();
         // Its key may be given to another subscription: what is partly written must not be credited
         // to that one.
         if let Some(part) = &mut self.partial
@@ -550,13 +649,15 @@ impl Outbox {
         {
             lost += 1;
         }
-        for _ in 0..lost + updates {
+        for _ in 0..lost {
             self.credit_loss(sub, Loss::Unsubscribed);
         }
     }
 
-    /// The client is gone: what waits for it is lost.
+    /// The client is gone or will be told nothing more: what waits for it is lost, and nothing but
+    /// answers and control frames is accepted from now on.
     pub(super) fn close(&mut self) {
+        self.closed = true;
         for token in std::mem::take(&mut self.order) {
             if let Token::Update { sub, .. } = token {
                 self.credit_loss(sub, Loss::Closed);
@@ -565,7 +666,12 @@ impl Outbox {
         let waiting: Vec<u32> = self
             .views
             .iter_mut()
-            .filter_map(|(_, topic)| topic.latest.take())
+            .filter_map(|(_, topic)| {
+                topic.waiting = 0;
+                topic.snapshot = false;
+                topic.status = None;
+                topic.latest.take()
+            })
             .map(|latest| latest.sub)
             .collect();
         for sub in waiting {
@@ -584,18 +690,34 @@ impl Outbox {
     }
 }
 
+/// The first gap of `view` and `sub` in `places` that is not behind anything else of the topic; a
+/// change of freshness may stand anywhere.
+fn nearest_gap<'a>(
+    places: impl Iterator<Item = (usize, &'a Token)>,
+    view: u32,
+    sub: u32,
+    over_latest: bool,
+) -> Option<usize> {
+    let (place, token) = places
+        .filter(|(_, token)| token.view() == view)
+        .find(|(_, token)| match token {
+            Token::Status { .. } => false,
+            Token::Latest { .. } => !over_latest,
+            _ => true,
+        })?;
+    matches!(token, Token::Gap { gap, .. } if gap.sub == sub).then_some(place)
+}
+
 fn encode(token: &Token, topic: &mut View, now: Micros, tally: &mut Tally) -> Bytes {
     let mut builder = Builder::with_capacity(256);
     let out = builder.payload();
     let name = topic.slot.topic().as_str();
     match token {
         Token::Snapshot { issued, .. } => {
+            topic.snapshot = false;
             event::snapshot(out, &issued.update, topic.slot.head(now).status.state);
         }
-        Token::Gap { .. } => {
-            let Some(gap) = topic.gap.take() else {
-                return Bytes::new();
-            };
+        Token::Gap { gap, .. } => {
             tally.gaps += 1;
             let (from, to) = (gap.from, gap.to);
             let gap = event::Gap {
@@ -626,3 +748,6 @@ fn encode(token: &Token, topic: &mut View, now: Micros, tally: &mut Tally) -> By
     }
     builder.finish(Opcode::Text)
 }
+
+#[cfg(test)]
+mod audit;

@@ -154,8 +154,8 @@ fn subscribe_pattern(
     };
     let slots = index.hub.matching(pattern);
     let matched = slots.len();
-    let known = client.lock().find(pattern).is_some();
-    if !known && client.lock().matched + matched > limits.matched_topics {
+    let (known, before) = client.lock().matched(pattern);
+    if !known && before + matched > limits.matched_topics {
         let most = limits.matched_topics;
         let message = format!("{pattern} matches {matched} topics; all patterns may match {most}");
         return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
@@ -179,7 +179,9 @@ fn subscribe_pattern(
         }
     }
     if new {
-        state.matched += matched;
+        if let Some(sub) = state.outbox.subs.get_mut(sub as usize) {
+            sub.matched = matched;
+        }
         client.count_subscriptions(1);
         index.wild.push((key, pattern.clone()));
     }
@@ -217,7 +219,7 @@ pub(super) fn unsubscribe(index: &mut Index, client: &Arc<Client>, text: &str) -
         state.outbox.cancel(sub);
         state.outbox.subs.try_remove(sub as usize);
         hand_over(index, key, &mut state, sub);
-        forget(index, key, &asked.pattern, &mut state);
+        forget(index, key, &asked.pattern);
         client.count_subscriptions(-1);
     }
     row
@@ -241,7 +243,7 @@ fn hand_over(index: &mut Index, key: u32, state: &mut ClientState, ended: u32) {
 }
 
 /// Takes a string out of what waits for births.
-fn forget(index: &mut Index, key: u32, pattern: &Pattern, state: &mut ClientState) {
+fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
     match pattern.as_topic() {
         Some(topic) => {
             if let Some(waiting) = index.exact.get_mut(&topic) {
@@ -251,14 +253,9 @@ fn forget(index: &mut Index, key: u32, pattern: &Pattern, state: &mut ClientStat
                 }
             }
         }
-        None => {
-            index
-                .wild
-                .retain(|(client, known)| (*client, known) != (key, pattern));
-            state.matched = state
-                .matched
-                .saturating_sub(index.hub.matching(pattern).len());
-        }
+        None => index
+            .wild
+            .retain(|(client, known)| (*client, known) != (key, pattern)),
     }
 }
 
@@ -278,7 +275,7 @@ pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
         .map(|subscription| subscription.pattern)
         .collect();
     for pattern in &patterns {
-        forget(index, key, pattern, &mut state);
+        forget(index, key, pattern);
     }
     client.count_subscriptions(-i32::try_from(patterns.len()).unwrap_or(i32::MAX));
     drop(state);
@@ -290,6 +287,12 @@ impl ClientState {
         let mut subs = self.outbox.subs.iter();
         let found = subs.find(|(_, sub)| sub.pattern == *pattern);
         found.and_then(|(key, _)| u32::try_from(key).ok())
+    }
+
+    /// Whether the pattern is subscribed, and how many topics all patterns matched when they were.
+    fn matched(&self, pattern: &Pattern) -> (bool, usize) {
+        let matched = self.outbox.subs.iter().map(|(_, sub)| sub.matched).sum();
+        (self.find(pattern).is_some(), matched)
     }
 
     /// Adds a subscription, or replaces the options of one that there is. Its ledger and what
@@ -314,6 +317,7 @@ impl ClientState {
         let sub = Subscription {
             pattern,
             options,
+            matched: 0,
             ledger: Default::default(),
         };
         u32::try_from(self.outbox.subs.insert(sub))
@@ -324,7 +328,6 @@ impl ClientState {
     /// Delivery of a topic begins at `head`.
     fn begin(&mut self, view: u32, head: &Head, options: &Options) {
         if let Some(last) = head.last.as_ref().filter(|_| options.snapshot) {
-            self.outbox.settle(view);
             self.outbox.push_snapshot(view, last.clone());
         }
     }

@@ -1,0 +1,11 @@
+//! Delivery without threads and sockets: a [`world::World`] owns an index, its outlet and clients
+//! whose sockets take exactly what a test lets them take. Time is what the test says it is.
+
+mod latest;
+mod overflow;
+mod rates;
+mod status;
+mod subscribing;
+mod wire;
+mod world;
+mod writing;
