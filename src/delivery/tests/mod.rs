@@ -2,10 +2,13 @@
 //! whose sockets take exactly what a test lets them take. Time is what the test says it is.
 
 mod latest;
+mod model;
 mod overflow;
+mod random;
 mod rates;
 mod status;
 mod subscribing;
+mod verdict;
 mod wire;
 mod world;
 mod writing;

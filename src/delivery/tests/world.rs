@@ -50,12 +50,12 @@ pub(super) struct World {
     start: Instant,
     elapsed: Duration,
     peers: Vec<Peer>,
-    answers: u64,
 }
 
 struct Peer {
     client: Arc<Client>,
     wire: Wire,
+    answers: u64,
 }
 
 pub(super) fn every() -> Options {
@@ -112,7 +112,6 @@ impl World {
             start: Instant::now(),
             elapsed: Duration::ZERO,
             peers: Vec::new(),
-            answers: 0,
         }
     }
 
@@ -132,7 +131,12 @@ impl World {
         let client = Arc::new(client);
         let key = self.index.clients.insert(client.clone());
         client.key.set(u32::try_from(key).unwrap()).unwrap();
-        self.peers.push(Peer { client, wire });
+        let answers = 0;
+        self.peers.push(Peer {
+            client,
+            wire,
+            answers,
+        });
         self.peers.len() - 1
     }
 
@@ -173,13 +177,16 @@ impl World {
         self.answer(peer);
     }
 
-    /// Sends an answer; the first one of all is number 1.
+    /// Sends an answer; a client's first is number 1.
     pub(super) fn answer(&mut self, peer: usize) {
-        self.answers += 1;
-        let json = format!(r#"{{"answer":{}}}"#, self.answers);
-        let client = &self.peers[peer].client;
+        let now = self.now().instant;
+        let Peer {
+            client, answers, ..
+        } = &mut self.peers[peer];
+        *answers += 1;
+        let json = format!(r#"{{"answer":{answers}}}"#);
         client.control(frame(Opcode::Text, json.as_bytes()));
-        client.flush(self.now().instant);
+        client.flush(now);
     }
 
     pub(super) fn send(&mut self, peer: usize, frame: Bytes) {
@@ -315,16 +322,20 @@ impl World {
         row.ledger
     }
 
-    /// A counter, over all its labels but for those that do not contain `label`.
     pub(super) fn counter(&self, name: &str, label: &str) -> u64 {
-        let text = self.telemetry.render();
-        let lines = text.lines().filter(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with([' ', '{']))
-                && line.contains(label)
-        });
-        lines
-            .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
-            .sum()
+        counter(&self.telemetry.render(), name, label)
     }
+}
+
+/// A figure out of the metrics' text, over all its labels but for those that do not contain
+/// `label`.
+pub(super) fn counter(text: &str, name: &str, label: &str) -> u64 {
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name)
+            .is_some_and(|rest| rest.starts_with([' ', '{']))
+            && line.contains(label)
+    });
+    lines
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap())
+        .sum()
 }
