@@ -16,4 +16,5 @@ mod layering;
 mod life;
 mod limits;
 mod markets;
+mod options;
 mod protocol;

@@ -6,7 +6,7 @@ mod server;
 mod upstream;
 
 pub use client::{Client, Ended};
-pub use server::server;
+pub use server::{Server, server};
 pub use upstream::Upstream;
 
 use std::{future::Future, time::Duration};
