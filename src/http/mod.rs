@@ -49,8 +49,9 @@ pub use problem::Problem;
 pub use request_id::RequestId;
 pub use ws::WebSocketRoute;
 
-use crate::{access::Limits, delivery::Reader, hub::FeedHealth, shutdown::Shutdown};
-use crate::{protocol::code::ErrorBody, telemetry::Telemetry};
+use crate::{
+    access::Limits, delivery::Reader, hub::FeedHealth, shutdown::Shutdown, telemetry::Telemetry,
+};
 
 /// How long an answer may take. All of them come from memory: this only ends what hangs.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -80,8 +81,10 @@ pub struct Context {
 
 /// Answers a WebSocket handshake. Declared here so that the session need not know this module.
 ///
-/// To refuse, answer with the status and put a [`ErrorBody`] into the response's extensions: it
+/// To refuse, answer with the status and put an [`ErrorBody`] into the response's extensions: it
 /// becomes the problem document, with the request's id, and is counted.
+///
+/// [`ErrorBody`]: crate::protocol::code::ErrorBody
 pub trait Upgrade: Send + Sync {
     /// The response to a handshake whose `Host` and `Origin` have been checked.
     fn upgrade(&self, request: Request) -> Response;
