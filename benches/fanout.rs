@@ -133,7 +133,7 @@ impl Rig {
     }
 
     fn turns(&self) -> impl Iterator<Item = &Tick> {
-        let next = self.slot.head(0).seq % 2 == 0;
+        let next = self.slot.head(0).seq.is_multiple_of(2);
         self.ticks.iter().cycle().skip(usize::from(!next))
     }
 }
