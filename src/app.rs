@@ -54,18 +54,9 @@ impl App {
 
         let sandbox_url = start_sandbox(&config, &rest, &shutdown).await?;
         let shards = shard_count(config.server.shards);
-        let hub = Arc::new(Hub::new(
-            config.hub.clone(),
-            shards,
-            new_epoch(),
-            &telemetry,
-        ));
+        let hub = Arc::new(Hub::new(config.hub.clone(), shards, new_epoch(), &telemetry));
         let delivery = start_delivery(&config, &hub, &telemetry, &sessions, &shutdown)?;
-        let deps = Deps {
-            hub: hub.clone(),
-            telemetry: telemetry.clone(),
-            sandbox_url,
-        };
+        let deps = Deps { hub: hub.clone(), telemetry: telemetry.clone(), sandbox_url };
         let upstream = Upstream::build(config.feeds.clone(), config.consolidate.clone(), deps)?;
         let health = upstream.health();
         upstream.start(&producers, shutdown.clone());
@@ -89,23 +80,11 @@ impl App {
             websocket: Arc::new(WebSocketRoute::new(door, sessions.clone())),
         });
         rest.spawn("upkeep", upkeep(telemetry, shutdown.clone()));
-        let accept = server::serve(
-            listener,
-            router,
-            config.limits.connections,
-            rest.clone(),
-            shutdown,
-        );
+        let accept =
+            server::serve(listener, router, config.limits.connections, rest.clone(), shutdown);
         rest.spawn("accept", accept);
         let drain_timeout = config.server.drain_timeout.0;
-        Ok(Self {
-            address,
-            trigger,
-            producers,
-            sessions,
-            rest,
-            drain_timeout,
-        })
+        Ok(Self { address, trigger, producers, sessions, rest, drain_timeout })
     }
 
     /// Where it listens.
@@ -159,16 +138,10 @@ async fn start_sandbox(
     shutdown: &Shutdown,
 ) -> Result<Option<String>> {
     let wanted = |url: &str| url.starts_with("sandbox:");
-    if !config
-        .feeds
-        .iter()
-        .any(|feed| feed.base_url().is_some_and(wanted))
-    {
+    if !config.feeds.iter().any(|feed| feed.base_url().is_some_and(wanted)) {
         return Ok(None);
     }
-    let sandbox = sandbox::bind(&config.sandbox)
-        .await
-        .context("the sandbox market")?;
+    let sandbox = sandbox::bind(&config.sandbox).await.context("the sandbox market")?;
     let url = sandbox.base_url();
     tasks.spawn("sandbox", sandbox.serve(shutdown.clone()));
     Ok(Some(url))
@@ -201,9 +174,5 @@ fn new_epoch() -> Epoch {
 
 fn shard_count(configured: usize) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    if configured == 0 {
-        cores().min(OUTLETS_MAX)
-    } else {
-        configured.min(OUTLETS_MAX)
-    }
+    if configured == 0 { cores().min(OUTLETS_MAX) } else { configured.min(OUTLETS_MAX) }
 }

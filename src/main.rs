@@ -55,11 +55,7 @@ async fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
     let listener = server::bind(config.server.listen).await?;
     let app = App::start(config.clone(), listener).await?;
     // Nobody may be reading: that is no reason not to serve.
-    drop(cli::announce::announce(
-        &mut io::stdout(),
-        app.address(),
-        &config,
-    ));
+    drop(cli::announce::announce(&mut io::stdout(), app.address(), &config));
     stopped().await?;
     tracing::info!("stopping");
     let in_time = app.stop().await;

@@ -38,16 +38,12 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS)?
             .build_recorder();
         let handle = recorder.handle();
-        Ok(Self {
-            recorder: Arc::new(recorder),
-            handle,
-        })
+        Ok(Self { recorder: Arc::new(recorder), handle })
     }
 
     /// A counter. `labels` must come from a closed set.
     pub fn counter(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Counter {
-        self.recorder
-            .register_counter(&key(name, labels), &METADATA)
+        self.recorder.register_counter(&key(name, labels), &METADATA)
     }
 
     /// A gauge. `labels` must come from a closed set.
@@ -57,15 +53,13 @@ impl Telemetry {
 
     /// A histogram. `labels` must come from a closed set.
     pub fn histogram(&self, name: &'static str, labels: &[(&'static str, &str)]) -> Histogram {
-        self.recorder
-            .register_histogram(&key(name, labels), &METADATA)
+        self.recorder.register_histogram(&key(name, labels), &METADATA)
     }
 
     /// Says what a metric counts, once for all its labels.
     pub fn describe(&self, name: &'static str, text: &'static str) {
         // The kind does not change what the exporter does with the text.
-        self.recorder
-            .describe_counter(name.into(), None, text.into());
+        self.recorder.describe_counter(name.into(), None, text.into());
     }
 
     /// Everything, in Prometheus' text format.
@@ -80,9 +74,7 @@ impl Telemetry {
 }
 
 fn key(name: &'static str, labels: &[(&'static str, &str)]) -> Key {
-    let labels = labels
-        .iter()
-        .map(|(name, value)| Label::new(*name, (*value).to_owned()));
+    let labels = labels.iter().map(|(name, value)| Label::new(*name, (*value).to_owned()));
     Key::from_parts(name, labels.collect::<Vec<_>>())
 }
 
@@ -93,21 +85,15 @@ mod tests {
     #[test]
     fn two_instances_do_not_share_figures() {
         let (one, other) = (Telemetry::new().unwrap(), Telemetry::new().unwrap());
-        one.counter("tickwire_errors_total", &[("code", "bad_json")])
-            .increment(3);
-        assert!(
-            one.render()
-                .contains("tickwire_errors_total{code=\"bad_json\"} 3")
-        );
+        one.counter("tickwire_errors_total", &[("code", "bad_json")]).increment(3);
+        assert!(one.render().contains("tickwire_errors_total{code=\"bad_json\"} 3"));
         assert!(!other.render().contains("tickwire_errors_total"));
     }
 
     #[test]
     fn latencies_are_histograms() {
         let telemetry = Telemetry::new().unwrap();
-        telemetry
-            .histogram("tickwire_delivery_latency_seconds", &[])
-            .record(0.002);
+        telemetry.histogram("tickwire_delivery_latency_seconds", &[]).record(0.002);
         assert!(
             telemetry
                 .render()

@@ -60,10 +60,7 @@ impl Admission {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, room)
             .map_err(|_| Full::Server)?;
         // From here on the permit gives back what was taken, also on the way out with an error.
-        let mut permit = Permit {
-            admission: self.clone(),
-            counted: None,
-        };
+        let mut permit = Permit { admission: self.clone(), counted: None };
         if let Some(address) = counted_address(address) {
             let mut count = self.by_address.entry(address).or_insert(0);
             if *count >= self.most_per_address {
@@ -113,11 +110,7 @@ mod tests {
     use super::*;
 
     fn admission(connections: usize, per_ip: usize) -> Arc<Admission> {
-        Admission::new(&Limits {
-            connections,
-            per_ip,
-            ..Limits::default()
-        })
+        Admission::new(&Limits { connections, per_ip, ..Limits::default() })
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -139,10 +132,7 @@ mod tests {
     fn one_address_has_its_own_bound_and_loopback_none() {
         let admission = admission(100, 1);
         let _first = admission.admit(ip("192.0.2.1")).unwrap();
-        assert_eq!(
-            admission.admit(ip("::ffff:192.0.2.1")).unwrap_err(),
-            Full::Address
-        );
+        assert_eq!(admission.admit(ip("::ffff:192.0.2.1")).unwrap_err(), Full::Address);
         let _other = admission.admit(ip("192.0.2.2")).unwrap();
         let _local = [ip("127.0.0.1"), ip("::1"), ip("127.0.0.1")].map(|ip| admission.admit(ip));
         assert_eq!(admission.sessions(), 5);
@@ -152,10 +142,7 @@ mod tests {
     fn an_ipv6_network_counts_as_one_address() {
         let admission = admission(100, 1);
         let _first = admission.admit(ip("2001:db8:1:2::1")).unwrap();
-        assert_eq!(
-            admission.admit(ip("2001:db8:1:2:ffff::9")).unwrap_err(),
-            Full::Address
-        );
+        assert_eq!(admission.admit(ip("2001:db8:1:2:ffff::9")).unwrap_err(), Full::Address);
         assert!(admission.admit(ip("2001:db8:1:3::1")).is_ok());
     }
 }

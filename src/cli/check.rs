@@ -10,10 +10,8 @@ use crate::{
 
 /// Checks the configuration that is meant; a report goes to `out`, errors to `err`.
 pub fn run(args: &ConfigArgs, out: &mut impl Write, err: &mut impl Write) -> Exit {
-    let file = args.path().map_or_else(
-        || DEFAULT_NAME.to_owned(),
-        |path| path.display().to_string(),
-    );
+    let file =
+        args.path().map_or_else(|| DEFAULT_NAME.to_owned(), |path| path.display().to_string());
     tell(args.load(), &file, out, err)
 }
 
@@ -59,11 +57,8 @@ fn table(feeds: &[FeedConfig], out: &mut impl Write) -> io::Result<()> {
         }
     }
     for row in &rows {
-        let cells: Vec<String> = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
-            .collect();
+        let cells: Vec<String> =
+            row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
@@ -105,10 +100,7 @@ mod tests {
     fn a_good_configuration_shows_its_feeds() {
         let (exit, out, err) = check(Config::embedded());
         assert_eq!((exit, err.as_str()), (Exit::Fine, ""));
-        assert!(
-            out.starts_with("configuration ok: 7 feeds from a.toml\n"),
-            "{out}"
-        );
+        assert!(out.starts_with("configuration ok: 7 feeds from a.toml\n"), "{out}");
         assert!(out.contains("sandbox:/binance"), "{out}");
     }
 
@@ -131,16 +123,10 @@ mod tests {
                 Ok(())
             }
         }
-        for (kind, exit) in [
-            (ErrorKind::BrokenPipe, Exit::Fine),
-            (ErrorKind::StorageFull, Exit::Failed),
-        ] {
-            let told = tell(
-                Config::embedded(),
-                "a.toml",
-                &mut Closed(kind),
-                &mut Vec::new(),
-            );
+        for (kind, exit) in
+            [(ErrorKind::BrokenPipe, Exit::Fine), (ErrorKind::StorageFull, Exit::Failed)]
+        {
+            let told = tell(Config::embedded(), "a.toml", &mut Closed(kind), &mut Vec::new());
             assert_eq!(told, exit);
         }
     }

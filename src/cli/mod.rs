@@ -148,17 +148,12 @@ impl SandboxArgs {
     /// # Errors
     /// As [`Config::load`].
     pub fn load(&self) -> Result<Config, ConfigErrors> {
-        self.config
-            .load_with(&listen("sandbox.listen", self.listen))
+        self.config.load_with(&listen("sandbox.listen", self.listen))
     }
 }
 
 fn listen(key: &'static str, address: Option<SocketAddr>) -> Vec<Override> {
-    let set = address.map(|address| Override {
-        flag: "--listen",
-        key,
-        value: address.to_string(),
-    });
+    let set = address.map(|address| Override { flag: "--listen", key, value: address.to_string() });
     set.into_iter().collect()
 }
 
@@ -208,14 +203,8 @@ mod tests {
 
     #[test]
     fn each_command_takes_its_arguments() {
-        assert!(matches!(
-            command("tickwire check --config a.toml"),
-            Command::Check(_)
-        ));
-        assert!(matches!(
-            command("tickwire sandbox --listen [::1]:0"),
-            Command::Sandbox(_)
-        ));
+        assert!(matches!(command("tickwire check --config a.toml"), Command::Check(_)));
+        assert!(matches!(command("tickwire sandbox --listen [::1]:0"), Command::Sandbox(_)));
         let Command::Watch(watch) = command("tickwire watch price.> status.*") else {
             panic!("not watch");
         };
@@ -225,23 +214,11 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_refused_as_usage() {
-        assert_eq!(
-            refusal("tickwire --listen localhost"),
-            ErrorKind::ValueValidation
-        );
-        assert_eq!(
-            refusal("tickwire watch"),
-            ErrorKind::MissingRequiredArgument
-        );
+        assert_eq!(refusal("tickwire --listen localhost"), ErrorKind::ValueValidation);
+        assert_eq!(refusal("tickwire watch"), ErrorKind::MissingRequiredArgument);
         assert_eq!(refusal("tickwire serv"), ErrorKind::InvalidSubcommand);
-        assert_eq!(
-            refusal("tickwire check --listen 127.0.0.1:9"),
-            ErrorKind::UnknownArgument
-        );
-        assert_eq!(
-            refusal("tickwire --log-format xml"),
-            ErrorKind::InvalidValue
-        );
+        assert_eq!(refusal("tickwire check --listen 127.0.0.1:9"), ErrorKind::UnknownArgument);
+        assert_eq!(refusal("tickwire --log-format xml"), ErrorKind::InvalidValue);
     }
 
     #[test]
@@ -258,11 +235,6 @@ mod tests {
         };
         let set = listen("server.listen", serve.listen);
         let errors = Config::load_with(None, std::iter::empty(), &set).unwrap_err();
-        assert!(
-            errors
-                .to_string()
-                .starts_with("--listen: server.listen: 0.0.0.0:9"),
-            "{errors}"
-        );
+        assert!(errors.to_string().starts_with("--listen: server.listen: 0.0.0.0:9"), "{errors}");
     }
 }

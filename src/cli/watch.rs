@@ -73,31 +73,17 @@ fn print(out: &mut impl Write, message: &Value) -> Result<()> {
     match message.get("type").and_then(Value::as_str) {
         Some("snapshot" | "update") => {
             let fields = message.get("data").and_then(Value::as_object);
-            let fields = fields
-                .into_iter()
-                .flatten()
-                .map(|(name, value)| match value {
-                    Value::String(text) => format!(" {name}={text}"),
-                    other => format!(" {name}={other}"),
-                });
+            let fields = fields.into_iter().flatten().map(|(name, value)| match value {
+                Value::String(text) => format!(" {name}={text}"),
+                other => format!(" {name}={other}"),
+            });
             let fields: String = fields.collect();
-            writeln!(
-                out,
-                "{} #{} {}{fields}",
-                text("topic"),
-                number("seq"),
-                text("source")
-            )?;
+            writeln!(out, "{} #{} {}{fields}", text("topic"), number("seq"), text("source"))?;
         }
         Some("status") => writeln!(out, "{} is {}", text("topic"), text("state"))?,
         Some("gap") => {
             let (from, to) = (number("from"), number("to"));
-            writeln!(
-                out,
-                "{} lost #{from} to #{to}: {}",
-                text("topic"),
-                text("reason")
-            )?;
+            writeln!(out, "{} lost #{from} to #{to}: {}", text("topic"), text("reason"))?;
         }
         Some("notice") => tracing::warn!(code = text("code"), "notice"),
         Some(_) => {}
@@ -110,18 +96,9 @@ fn print(out: &mut impl Write, message: &Value) -> Result<()> {
 /// An answer: fails when a pattern was refused.
 fn refused(answer: &Value) -> Result<()> {
     let rows = answer.pointer("/result/topics").and_then(Value::as_array);
-    let rows = rows
-        .into_iter()
-        .flatten()
-        .filter_map(|row| row.get("error"));
+    let rows = rows.into_iter().flatten().filter_map(|row| row.get("error"));
     if let Some(error) = answer.get("error").into_iter().chain(rows).next() {
-        bail!(
-            "refused: {}",
-            error
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or("no reason")
-        );
+        bail!("refused: {}", error.get("message").and_then(Value::as_str).unwrap_or("no reason"));
     }
     Ok(())
 }

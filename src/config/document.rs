@@ -42,12 +42,7 @@ impl Document {
         let mut places = BTreeMap::new();
         locate_table(root.get_ref(), &KeyPath::root(), &lines, &mut places);
         let table = Table::deserialize(Deserializer::from(root)).map_err(|error| wrong(&error))?;
-        Ok(Self {
-            file: file.to_owned(),
-            table,
-            places,
-            overrides: BTreeMap::new(),
-        })
+        Ok(Self { file: file.to_owned(), table, places, overrides: BTreeMap::new() })
     }
 
     pub(super) fn table(&self) -> &Table {
@@ -66,11 +61,7 @@ impl Document {
                 },
             }
         };
-        ConfigError {
-            place,
-            key,
-            message: message.into(),
-        }
+        ConfigError { place, key, message: message.into() }
     }
 
     /// The text by which a variable or a flag set exactly this value.
@@ -102,11 +93,8 @@ impl Document {
         text: &str,
         place: &Place,
     ) -> Result<(), ConfigError> {
-        let refuse = |message: String| ConfigError {
-            place: place.clone(),
-            key: path.clone(),
-            message,
-        };
+        let refuse =
+            |message: String| ConfigError { place: place.clone(), key: path.clone(), message };
         let slot = slot(&mut self.table, path).map_err(refuse)?;
         *slot = value;
         self.places.retain(|key, _| !key.starts_with(path));
@@ -125,11 +113,10 @@ impl Document {
 fn at<'a>(table: &'a Table, path: &KeyPath) -> Option<&'a Value> {
     let (first, rest) = path.steps().split_first()?;
     let Step::Key(key) = first else { return None };
-    rest.iter()
-        .try_fold(table.get(key)?, |value, step| match step {
-            Step::Key(key) => value.as_table()?.get(key),
-            Step::Index(index) => value.as_array()?.get(*index),
-        })
+    rest.iter().try_fold(table.get(key)?, |value, step| match step {
+        Step::Key(key) => value.as_table()?.get(key),
+        Step::Index(index) => value.as_array()?.get(*index),
+    })
 }
 
 /// Where the value at `path` is to be put.
@@ -152,14 +139,10 @@ fn slot<'a>(table: &'a mut Table, path: &KeyPath) -> Result<&'a mut Value, Strin
                     .ok_or_else(|| format!("{way} has {length} elements, counted from 0"))?
             }
             (Step::Key(_), Value::Array(_)) => {
-                return Err(format!(
-                    "{way} is a list: a number must follow, counted from 0"
-                ));
+                return Err(format!("{way} is a list: a number must follow, counted from 0"));
             }
             _ => {
-                return Err(format!(
-                    "{way} is a single value, it has no keys of its own"
-                ));
+                return Err(format!("{way} is a single value, it has no keys of its own"));
             }
         };
         way = way.step(step.clone());

@@ -87,10 +87,7 @@ mod tests {
         assert_eq!(value("42"), Value::Integer(42));
         assert_eq!(value("0.5"), Value::Float(0.5));
         assert_eq!(value("[\"a\", 1]").as_array().map(Vec::len), Some(2));
-        assert_eq!(
-            value("{ USDT = \"USD\" }").as_table().map(Table::len),
-            Some(1)
-        );
+        assert_eq!(value("{ USDT = \"USD\" }").as_table().map(Table::len), Some(1));
         assert_eq!(value("\"true\""), Value::String("true".to_owned()));
     }
 }

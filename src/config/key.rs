@@ -21,8 +21,7 @@ impl KeyPath {
 
     /// The way to a dotted name such as `server.listen`, which has no indices.
     pub fn dotted(name: &str) -> Self {
-        name.split('.')
-            .fold(Self::root(), |path, key| path.key(key))
+        name.split('.').fold(Self::root(), |path, key| path.key(key))
     }
 
     /// One table key further.
@@ -43,14 +42,12 @@ impl KeyPath {
     /// Where serde stood when it failed, below `self`.
     pub(super) fn join(&self, below: &serde_path_to_error::Path) -> Self {
         use serde_path_to_error::Segment;
-        below
-            .iter()
-            .fold(self.clone(), |path, segment| match segment {
-                Segment::Seq { index } => path.index(*index),
-                Segment::Map { key } => path.key(key),
-                Segment::Enum { variant } => path.key(variant),
-                Segment::Unknown => path,
-            })
+        below.iter().fold(self.clone(), |path, segment| match segment {
+            Segment::Seq { index } => path.index(*index),
+            Segment::Map { key } => path.key(key),
+            Segment::Enum { variant } => path.key(variant),
+            Segment::Unknown => path,
+        })
     }
 
     pub(super) fn step(&self, step: Step) -> Self {
@@ -106,11 +103,7 @@ impl fmt::Display for KeyPath {
 /// As TOML would write it: quoted when it is not a bare key.
 fn write_key(f: &mut fmt::Formatter<'_>, key: &str) -> fmt::Result {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-    if !key.is_empty() && key.bytes().all(bare) {
-        f.write_str(key)
-    } else {
-        write!(f, "{key:?}")
-    }
+    if !key.is_empty() && key.bytes().all(bare) { f.write_str(key) } else { write!(f, "{key:?}") }
 }
 
 #[cfg(test)]
@@ -121,14 +114,8 @@ mod tests {
     fn a_path_prints_as_an_operator_would_write_it() {
         let feed = KeyPath::root().key("feeds").index(2);
         assert_eq!(feed.key("every").to_string(), "feeds[2].every");
-        assert_eq!(
-            feed.key("ids").key("BTC/USD").to_string(),
-            "feeds[2].ids.\"BTC/USD\""
-        );
-        assert_eq!(
-            KeyPath::dotted("server.listen").to_string(),
-            "server.listen"
-        );
+        assert_eq!(feed.key("ids").key("BTC/USD").to_string(), "feeds[2].ids.\"BTC/USD\"");
+        assert_eq!(KeyPath::dotted("server.listen").to_string(), "server.listen");
         assert_eq!(KeyPath::root().to_string(), "");
     }
 }

@@ -108,17 +108,11 @@ impl Config {
             }
         }
         let reading = read::read(&document, &mut errors);
-        errors.extend(validate::validate(
-            &document,
-            &environment,
-            &reading,
-            &errors,
-        ));
+        errors.extend(validate::validate(&document, &environment, &reading, &errors));
         match reading.config {
-            Some(config) if errors.is_empty() => Ok(Self {
-                feeds: reading.feeds.into_iter().flatten().collect(),
-                ..config
-            }),
+            Some(config) if errors.is_empty() => {
+                Ok(Self { feeds: reading.feeds.into_iter().flatten().collect(), ..config })
+            }
             _ => Err(ConfigErrors::new(errors)),
         }
     }

@@ -51,13 +51,7 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn new(document: &'a Document, path: KeyPath, value: Value) -> Self {
-        Self {
-            document,
-            path,
-            value,
-            errors: Vec::new(),
-            steered: Vec::new(),
-        }
+        Self { document, path, value, errors: Vec::new(), steered: Vec::new() }
     }
 
     /// Ends because each turn steers a value once, removes one, or gives up.
@@ -132,14 +126,10 @@ impl<'a> Part<'a> {
 
     fn slot(&mut self, path: &KeyPath) -> Option<&mut Value> {
         let below = path.steps().get(self.path.steps().len()..)?;
-        below
-            .iter()
-            .try_fold(&mut self.value, |value, step| match step {
-                Step::Key(key) => value
-                    .as_table_mut()
-                    .and_then(|t: &mut Table| t.get_mut(key)),
-                Step::Index(index) => value.as_array_mut()?.get_mut(*index),
-            })
+        below.iter().try_fold(&mut self.value, |value, step| match step {
+            Step::Key(key) => value.as_table_mut().and_then(|t: &mut Table| t.get_mut(key)),
+            Step::Index(index) => value.as_array_mut()?.get_mut(*index),
+        })
     }
 }
 

@@ -47,10 +47,10 @@ pub(super) struct ClientState {
     pub(super) outbox: Outbox,
     /// Its view of each topic that reaches it.
     pub(super) by_topic: HashMap<TopicId, u32>,
-    /// Topics that its patterns match, each pattern counted.
-    pub(super) matched: usize,
     /// Whether a flush is due already.
     touched: bool,
+    /// Nothing is written until the answer that is being made has its place ahead of data.
+    corked: bool,
     flow: Flow,
     reported_bytes: usize,
 }
@@ -94,8 +94,8 @@ impl Client {
         let state = ClientState {
             outbox: Outbox::new(bounds),
             by_topic: HashMap::new(),
-            matched: 0,
             touched: false,
+            corked: false,
             flow,
             reported_bytes: 0,
         };
@@ -150,12 +150,30 @@ impl Client {
         }
     }
 
+    /// Until [`Client::uncork`] nothing is written, so that no other thread can write what a
+    /// subscription brings before its answer.
+    pub(super) fn cork(&self) {
+        self.lock().corked = true;
+    }
+
+    /// Queues the answer; what follows from it may be written.
+    pub(super) fn uncork(&self, answer: Bytes) {
+        let mut state = self.lock();
+        state.outbox.push_control(answer);
+        state.corked = false;
+    }
+
     /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
     /// there is something for it to wait for.
     pub(super) fn flush(&self, now: Instant) {
         let mut state = self.lock();
+        if state.corked {
+            return;
+        }
         state.touched = false;
         let before = state.flow;
+        // Also while the socket takes nothing: a moment that has passed must not be waited for.
+        state.outbox.release(now);
         if !state.flow.blocked && !state.flow.broken {
             self.write_out(&mut state, now);
         }
@@ -177,7 +195,6 @@ impl Client {
     }
 
     fn write_out(&self, state: &mut ClientState, now: Instant) {
-        state.outbox.release(now);
         let mut clock = LazyClock::default();
         for _ in 0..WRITES_PER_FLUSH {
             if state.outbox.is_empty() {
@@ -186,18 +203,13 @@ impl Client {
             state.outbox.prepare(now_us());
             let mut slices = [IoSlice::new(&[]); WINDOW];
             let count = state.outbox.slices(&mut slices);
-            match self
-                .writer
-                .try_write_vectored(slices.get(..count).unwrap_or_default())
-            {
+            match self.writer.try_write_vectored(slices.get(..count).unwrap_or_default()) {
                 Ok(0) => state.flow.broken = true,
                 Ok(bytes) => {
                     state.flow.progress = now;
                     state.flow.said = now;
                     let metrics = &self.metrics;
-                    state
-                        .outbox
-                        .taken(bytes, now, |update| metrics.delivered(update, &mut clock));
+                    state.outbox.taken(bytes, now, |update| metrics.delivered(update, &mut clock));
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -226,12 +238,8 @@ impl Client {
             let change = |from: usize, to: usize| {
                 f64::from(u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX))
             };
-            self.metrics
-                .queue_bytes
-                .increment(change(state.reported_bytes, bytes));
-            self.metrics
-                .queue_bytes
-                .decrement(change(bytes, state.reported_bytes));
+            self.metrics.queue_bytes.increment(change(state.reported_bytes, bytes));
+            self.metrics.queue_bytes.decrement(change(bytes, state.reported_bytes));
             state.reported_bytes = bytes;
         }
     }
@@ -267,8 +275,6 @@ impl Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("key", &self.key)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("key", &self.key).finish_non_exhaustive()
     }
 }

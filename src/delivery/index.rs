@@ -118,38 +118,21 @@ impl Index {
         let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) else {
             return 0;
         };
-        entry.state = change.transition.state;
-        entry.for_each(clients, touched, |client, view| client.status(view, change));
+        entry.tell(clients, change, touched);
         entry.members.len()
     }
 
     /// The channel was overrun: every topic is compared with its ring.
     pub(super) fn resync(&mut self, now: Now, touched: &mut Touched) {
         let everything = Pattern::parse(">");
-        for slot in everything
-            .map(|all| self.hub.matching(&all))
-            .unwrap_or_default()
-        {
+        for slot in everything.map(|all| self.hub.matching(&all)).unwrap_or_default() {
             if self.entry(slot.id()).is_none() {
                 self.discover(&slot);
             }
         }
         let (outlet, clients) = (self.outlet, &self.clients);
-        for entry in self
-            .topics
-            .iter_mut()
-            .flatten()
-            .filter(|entry| !entry.members.is_empty())
-        {
-            let head = entry.catch_up(outlet, &self.hub, clients, now, touched);
-            if head.status.state != entry.state {
-                entry.state = head.status.state;
-                let (slot, transition) = (entry.slot.clone(), head.status);
-                let change = Arc::new(StatusChange { slot, transition });
-                entry.for_each(clients, touched, |client, view| {
-                    client.status(view, &change)
-                });
-            }
+        for entry in self.topics.iter_mut().flatten().filter(|entry| !entry.members.is_empty()) {
+            entry.catch_up(outlet, &self.hub, clients, now, touched);
         }
     }
 
@@ -174,10 +157,7 @@ impl Index {
         }
         let name = slot.topic();
         let mut waiting: Vec<u32> = self.exact.get(name).cloned().unwrap_or_default();
-        let wild = self
-            .wild
-            .iter()
-            .filter(|(_, pattern)| pattern.matches(name.as_str()));
+        let wild = self.wild.iter().filter(|(_, pattern)| pattern.matches(name.as_str()));
         waiting.extend(wild.map(|(client, _)| *client));
         waiting.sort_unstable();
         waiting.dedup();
@@ -203,13 +183,8 @@ impl Index {
             self.discover(slot);
         }
         let (outlet, clients) = (self.outlet, &self.clients);
-        let entry = self
-            .topics
-            .get_mut(slot.id() as usize)
-            .and_then(Option::as_mut)?;
-        let head = entry.catch_up(outlet, &self.hub, clients, now, touched);
-        entry.state = head.status.state;
-        Some(head)
+        let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
+        Some(entry.catch_up(outlet, &self.hub, clients, now, touched))
     }
 
     /// Lets `topic` reach the client under subscription `sub`, from the shard's position on.
@@ -221,16 +196,10 @@ impl Index {
         sub: u32,
     ) -> Option<u32> {
         if let Some(&view) = state.by_topic.get(&slot.id()) {
-            if let Some(known) = state.outbox.views.get_mut(view as usize) {
-                known.sub = sub;
-                known.next_allowed = None;
-            }
+            state.outbox.assign(view, sub);
             return Some(view);
         }
-        let entry = self
-            .topics
-            .get_mut(slot.id() as usize)
-            .and_then(Option::as_mut)?;
+        let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
         let view = u32::try_from(state.outbox.views.insert(View::new(slot.clone(), sub))).ok()?;
         state.by_topic.insert(slot.id(), view);
         entry.members.push(Member { client, view });
@@ -242,12 +211,9 @@ impl Index {
         let Some(view) = state.by_topic.remove(&topic) else {
             return;
         };
-        state.outbox.views.try_remove(view as usize);
+        state.outbox.remove_view(view);
         if let Some(Some(entry)) = self.topics.get_mut(topic as usize)
-            && let Some(at) = entry
-                .members
-                .iter()
-                .position(|member| member.client == client)
+            && let Some(at) = entry.members.iter().position(|member| member.client == client)
         {
             entry.members.swap_remove(at);
         }
@@ -274,6 +240,19 @@ impl Entry {
         }
     }
 
+    /// Tells the members a state that they have not been told.
+    fn tell(
+        &mut self,
+        clients: &Slab<Arc<Client>>,
+        change: &Arc<StatusChange>,
+        touched: &mut Touched,
+    ) {
+        if self.state != change.transition.state {
+            self.state = change.transition.state;
+            self.for_each(clients, touched, |client, view| client.status(view, change));
+        }
+    }
+
     fn offer(
         &mut self,
         clients: &Slab<Arc<Client>>,
@@ -282,9 +261,7 @@ impl Entry {
         touched: &mut Touched,
     ) {
         self.position = issued.update.seq;
-        self.for_each(clients, touched, |client, view| {
-            client.offer(view, issued, now)
-        });
+        self.for_each(clients, touched, |client, view| client.offer(view, issued, now));
     }
 
     /// Offers what was missed as far as history reaches and announces a gap for the rest.
@@ -300,16 +277,10 @@ impl Entry {
         let joined = self.slot.join(outlet, position, now.wall);
         if position.is_some() {
             let from = self.position + 1;
-            let kept = joined
-                .missed
-                .first()
-                .map_or(joined.head.seq + 1, |next| next.update.seq);
+            let kept = joined.missed.first().map_or(joined.head.seq + 1, |next| next.update.seq);
             if kept > from {
                 self.for_each(clients, touched, |client, view| {
-                    client
-                        .lock()
-                        .outbox
-                        .lose(view, from, kept - 1, GapReason::Lag);
+                    client.lock().outbox.lose(view, from, kept - 1, GapReason::Lag);
                     client.touch()
                 });
             }
@@ -318,6 +289,8 @@ impl Entry {
             }
         }
         self.position = joined.head.seq;
+        let (slot, transition) = (self.slot.clone(), joined.head.status.clone());
+        self.tell(clients, &Arc::new(StatusChange { slot, transition }), touched);
         joined.head
     }
 }

@@ -113,37 +113,16 @@ fn seconds(us: Micros) -> f64 {
 
 fn describe(telemetry: &Telemetry) {
     for (name, text) in [
-        (
-            "tickwire_offered_total",
-            "Updates offered to subscriptions: the ledgers' published",
-        ),
-        (
-            "tickwire_delivered_total",
-            "Updates whose last byte the kernel took",
-        ),
-        (
-            "tickwire_conflated_total",
-            "Updates replaced by a newer one while waiting",
-        ),
-        (
-            "tickwire_filtered_total",
-            "Updates refused by filter, trigger or min_change",
-        ),
+        ("tickwire_offered_total", "Updates offered to subscriptions: the ledgers' published"),
+        ("tickwire_delivered_total", "Updates whose last byte the kernel took"),
+        ("tickwire_conflated_total", "Updates replaced by a newer one while waiting"),
+        ("tickwire_filtered_total", "Updates refused by filter, trigger or min_change"),
         ("tickwire_dropped_total", "Updates lost, by reason"),
         ("tickwire_gaps_total", "Gaps told to clients"),
         ("tickwire_subscriptions", "Subscriptions of all sessions"),
-        (
-            "tickwire_send_queue_bytes",
-            "Bytes of updates that wait for clients",
-        ),
-        (
-            "tickwire_delivery_latency_seconds",
-            "From received here to taken by the kernel",
-        ),
-        (
-            "tickwire_end_to_end_latency_seconds",
-            "From the source's time to taken by the kernel",
-        ),
+        ("tickwire_send_queue_bytes", "Bytes of updates that wait for clients"),
+        ("tickwire_delivery_latency_seconds", "From received here to taken by the kernel"),
+        ("tickwire_end_to_end_latency_seconds", "From the source's time to taken by the kernel"),
     ] {
         telemetry.describe(name, text);
     }

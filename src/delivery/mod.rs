@@ -16,6 +16,9 @@ mod subscribe;
 mod tally;
 mod view;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     future::Future,
     io,
@@ -97,10 +100,7 @@ impl Delivery {
         Ok(Self {
             shards,
             next: AtomicUsize::new(0),
-            bounds: Bounds {
-                updates: config.queue_updates,
-                bytes: config.queue_bytes.0,
-            },
+            bounds: Bounds { updates: config.queue_updates, bytes: config.queue_bytes.0 },
             metrics: TransportKind::ALL.map(|kind| Arc::new(Metrics::new(telemetry, kind))),
             sessions: sessions.clone(),
             reader: Reader::new(hub.clone()),
@@ -117,12 +117,7 @@ impl Delivery {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let shard = self.shards.get(turn % self.shards.len().max(1))?.clone();
         let metrics = self.metrics.get(transport as usize)?.clone();
-        Some(Seat {
-            shard,
-            bounds: self.bounds,
-            metrics,
-            sessions: self.sessions.clone(),
-        })
+        Some(Seat { shard, bounds: self.bounds, metrics, sessions: self.sessions.clone() })
     }
 }
 
@@ -136,10 +131,7 @@ impl Seat {
     pub fn take(&self, writer: Box<dyn SocketWriter>, now: Instant) -> Subscriber {
         let client = Arc::new(Client::new(writer, self.bounds, self.metrics.clone(), now));
         self.shard.attach(client.clone());
-        Subscriber {
-            shard: self.shard.clone(),
-            client,
-        }
+        Subscriber { shard: self.shard.clone(), client }
     }
 }
 
@@ -153,6 +145,7 @@ impl Subscriber {
         reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
     ) {
         let mut touched = Vec::new();
+        self.client.cork();
         let rows: Vec<_> = topics
             .iter()
             .map(|text| {
@@ -161,7 +154,7 @@ impl Subscriber {
                 row
             })
             .collect();
-        self.client.control(reply(&rows));
+        self.client.uncork(reply(&rows));
         let now = Instant::now();
         self.client.flush(now);
         for client in touched {
@@ -171,10 +164,7 @@ impl Subscriber {
 
     /// Ends the subscriptions of `topics`. Nothing of them is written after this returns.
     pub fn unsubscribe(&self, topics: &[String]) -> Vec<UnsubscribeRow> {
-        topics
-            .iter()
-            .map(|text| self.shard.unsubscribe(&self.client, text))
-            .collect()
+        topics.iter().map(|text| self.shard.unsubscribe(&self.client, text)).collect()
     }
 
     /// Every subscription with its account at this moment.

@@ -65,18 +65,11 @@ impl Options {
                 );
             }
             Some(rate) if !(RATE_MIN..=RATE_MAX).contains(&rate) => {
-                return wrong(format!(
-                    "`max_rate` must lie between {RATE_MIN:.6} and {RATE_MAX}"
-                ));
+                return wrong(format!("`max_rate` must lie between {RATE_MIN:.6} and {RATE_MAX}"));
             }
             Some(rate) => Some(Duration::from_secs_f64(1.0 / rate)),
         };
-        Ok(Self {
-            mode: asked.mode,
-            interval,
-            snapshot: asked.snapshot,
-            status: asked.status,
-        })
+        Ok(Self { mode: asked.mode, interval, snapshot: asked.snapshot, status: asked.status })
     }
 
     /// The options as they are told.
@@ -109,11 +102,7 @@ mod tests {
             r#"{"topics":[],"max_rate":1e9}"#,
             r#"{"topics":[],"max_rate":1e-30}"#,
         ] {
-            assert_eq!(
-                options(params).unwrap_err().code,
-                ErrorCode::BadRequest,
-                "{params}"
-            );
+            assert_eq!(options(params).unwrap_err().code, ErrorCode::BadRequest, "{params}");
         }
     }
 }

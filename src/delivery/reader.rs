@@ -25,10 +25,7 @@ struct PageLimits {
 }
 
 /// Pages of topics and snapshots.
-const PAGE: PageLimits = PageLimits {
-    default: 100,
-    most: 1000,
-};
+const PAGE: PageLimits = PageLimits { default: 100, most: 1000 };
 
 /// Reads the hub.
 #[derive(Debug, Clone)]
@@ -111,9 +108,7 @@ impl Reader {
     ) -> Result<Page<TopicRow>, ErrorBody> {
         let limit = page_size(limit)?;
         let slots = self.hub.matching(&read_pattern(pattern.unwrap_or(">"))?);
-        let slots = slots
-            .into_iter()
-            .map(|slot| (slot.topic().to_string(), slot));
+        let slots = slots.into_iter().map(|slot| (slot.topic().to_string(), slot));
         Ok(page(slots, limit, cursor, |_, slot| {
             let head = slot.head(now);
             TopicRow {
@@ -146,22 +141,14 @@ impl Reader {
                 Err(error) => vec![Err(error)],
             };
             let unknown = found.is_empty() && !text.contains(['*', '>']);
-            let found = if unknown {
-                vec![Err(unknown_topic())]
-            } else {
-                found
-            };
+            let found = if unknown { vec![Err(unknown_topic())] } else { found };
             // A cursor must tell apart one topic that was asked twice: the place comes first.
             found.into_iter().map(move |row| {
-                let name = row
-                    .as_ref()
-                    .map_or("", |slot: &Arc<Slot>| slot.topic().as_str());
+                let name = row.as_ref().map_or("", |slot: &Arc<Slot>| slot.topic().as_str());
                 (format!("{index:05}.{name}"), (text, row))
             })
         });
-        Ok(page(rows, limit, cursor, |_, (text, row)| {
-            snapshot_row(text, row, now)
-        }))
+        Ok(page(rows, limit, cursor, |_, (text, row)| snapshot_row(text, row, now)))
     }
 }
 
@@ -198,17 +185,10 @@ impl Reader {
         }
         let wanted = |seq: u64| to.is_none_or(|to| seq <= to);
         let mut wanted = kept.into_iter().filter(|issued| wanted(issued.update.seq));
-        let updates = wanted
-            .by_ref()
-            .take(limit)
-            .filter_map(|issued| raw(&issued.json()));
+        let updates = wanted.by_ref().take(limit).filter_map(|issued| raw(&issued.json()));
         let updates = updates.collect();
         let next = wanted.next().map(|issued| issued.update.seq);
-        Ok(Replayed {
-            epoch: self.hub.epoch().clone(),
-            updates,
-            next,
-        })
+        Ok(Replayed { epoch: self.hub.epoch().clone(), updates, next })
     }
 }
 
@@ -217,10 +197,8 @@ fn raw(json: &[u8]) -> Option<Box<RawValue>> {
 }
 
 fn snapshot_row(text: &str, row: Result<Arc<Slot>, ErrorBody>, now: Micros) -> SnapshotRow {
-    let failed = |error| SnapshotRow::Error {
-        topic: text.chars().take(Topic::MAX_BYTES).collect(),
-        error,
-    };
+    let failed =
+        |error| SnapshotRow::Error { topic: text.chars().take(Topic::MAX_BYTES).collect(), error };
     let slot = match row {
         Ok(slot) => slot,
         Err(error) => return failed(error),
@@ -231,15 +209,10 @@ fn snapshot_row(text: &str, row: Result<Arc<Slot>, ErrorBody>, now: Micros) -> S
     };
     let mut json = Vec::with_capacity(256);
     event::snapshot(&mut json, &last.update, head.status.state);
-    let raw = String::from_utf8(json)
-        .ok()
-        .and_then(|text| RawValue::from_string(text).ok());
+    let raw = String::from_utf8(json).ok().and_then(|text| RawValue::from_string(text).ok());
     match raw {
         Some(raw) => SnapshotRow::Value(raw),
-        None => failed(ErrorBody::new(
-            ErrorCode::Internal,
-            "the value could not be encoded",
-        )),
+        None => failed(ErrorBody::new(ErrorCode::Internal, "the value could not be encoded")),
     }
 }
 
@@ -272,10 +245,7 @@ fn page<S, T>(
     make: impl Fn(&str, S) -> T,
 ) -> Page<T> {
     let mut rest = rows.filter(|(key, _)| cursor.is_none_or(|cursor| key.as_str() > cursor));
-    let mut page = Page {
-        rows: Vec::new(),
-        next: None,
-    };
+    let mut page = Page { rows: Vec::new(), next: None };
     let mut last = None;
     for (key, row) in rest.by_ref().take(limit) {
         page.rows.push(make(&key, row));

@@ -52,10 +52,7 @@ pub(super) struct Shard {
 
 impl Now {
     fn read() -> Self {
-        Self {
-            instant: Instant::now(),
-            wall: now_us(),
-        }
+        Self { instant: Instant::now(), wall: now_us() }
     }
 }
 
@@ -73,27 +70,20 @@ impl Shard {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let index = Mutex::new(Index::new(outlet, hub.clone()));
         let handle = runtime.handle().clone();
-        let shard = Arc::new(Self {
-            index,
-            handle,
-            limits,
-            coalesce,
-        });
+        let shard = Arc::new(Self { index, handle, limits, coalesce });
         let receiver = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
         let (dispatcher, sessions, mut stop) = (shard.clone(), tasks.clone(), shutdown);
-        thread::Builder::new()
-            .name(format!("shard-{outlet}"))
-            .spawn(move || {
-                runtime.block_on(async move {
-                    tokio::select! {
-                        () = dispatcher.supervise(receiver) => {}
-                        () = async {
-                            stop.reached(Stage::Closing).await;
-                            sessions.wait().await;
-                        } => {}
-                    }
-                });
-            })?;
+        thread::Builder::new().name(format!("shard-{outlet}")).spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = dispatcher.supervise(receiver) => {}
+                    () = async {
+                        stop.reached(Stage::Closing).await;
+                        sessions.wait().await;
+                    } => {}
+                }
+            });
+        })?;
         Ok(shard)
     }
 
@@ -105,9 +95,7 @@ impl Shard {
     /// Runs the dispatch loop, and again when it panics: what was missed is taken from the rings.
     async fn supervise(&self, mut receiver: Receiver<Event>) {
         loop {
-            let run = AssertUnwindSafe(self.run(&mut receiver))
-                .catch_unwind()
-                .await;
+            let run = AssertUnwindSafe(self.run(&mut receiver)).catch_unwind().await;
             if run.is_ok() {
                 return;
             }
@@ -195,15 +183,8 @@ impl Shard {
         let mut touched = Touched::new();
         let mut index = self.index.lock();
         let now = Now::read();
-        let row = subscribe::subscribe(
-            &mut index,
-            client,
-            text,
-            options,
-            self.limits,
-            now,
-            &mut touched,
-        );
+        let row =
+            subscribe::subscribe(&mut index, client, text, options, self.limits, now, &mut touched);
         (row, touched)
     }
 

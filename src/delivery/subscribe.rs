@@ -36,11 +36,7 @@ impl Asked {
     fn read(text: &str) -> Result<Self, (String, ErrorBody)> {
         let canonical = Topic::canonical_text(text);
         match Pattern::parse(canonical.as_deref().unwrap_or(text)) {
-            Ok(pattern) => Ok(Self {
-                text: text.to_owned(),
-                canonical,
-                pattern,
-            }),
+            Ok(pattern) => Ok(Self { text: text.to_owned(), canonical, pattern }),
             // What is asked may be anything: no more of it is echoed than a topic could have.
             Err(error) => Err((
                 text.chars().take(Topic::MAX_BYTES).collect(),
@@ -63,11 +59,7 @@ pub(super) fn subscribe(
     let asked = match Asked::read(text) {
         Ok(asked) => asked,
         Err((topic, error)) => {
-            return SubscribeRow {
-                topic,
-                error: Some(error),
-                ..SubscribeRow::default()
-            };
+            return SubscribeRow { topic, error: Some(error), ..SubscribeRow::default() };
         }
     };
     let row = SubscribeRow {
@@ -77,31 +69,19 @@ pub(super) fn subscribe(
         ..SubscribeRow::default()
     };
     let outcome = if asked.pattern.is_wildcard() {
-        subscribe_pattern(index, client, &asked.pattern, options, limits, now, touched).map(
-            |matched| SubscribeRow {
-                matched: Some(matched),
-                ..row.clone()
-            },
-        )
+        subscribe_pattern(index, client, &asked.pattern, options, limits, now, touched)
+            .map(|matched| SubscribeRow { matched: Some(matched), ..row.clone() })
     } else {
         subscribe_topic(index, client, &asked.pattern, options, limits, now, touched).map(|head| {
             SubscribeRow {
-                epoch: Some(
-                    head.as_ref()
-                        .map_or(index.hub.epoch(), |head| &head.epoch)
-                        .clone(),
-                ),
+                epoch: Some(head.as_ref().map_or(index.hub.epoch(), |head| &head.epoch).clone()),
                 seq: Some(head.as_ref().map_or(0, |head| head.seq)),
                 state: Some(head.as_ref().map_or(State::Down, |head| head.status.state)),
                 ..row.clone()
             }
         })
     };
-    outcome.unwrap_or_else(|error| SubscribeRow {
-        ok: false,
-        error: Some(error),
-        ..row
-    })
+    outcome.unwrap_or_else(|error| SubscribeRow { ok: false, error: Some(error), ..row })
 }
 
 fn subscribe_topic(
@@ -117,9 +97,7 @@ fn subscribe_topic(
         return Err(gone());
     };
     let slot = index.hub.topic(pattern.as_str());
-    let head = slot
-        .as_ref()
-        .and_then(|slot| index.reach_head(slot, now, touched));
+    let head = slot.as_ref().and_then(|slot| index.reach_head(slot, now, touched));
     let mut state = client.lock();
     let (sub, new) = state.put(pattern, options, limits)?;
     if let (Some(slot), Some(head)) = (slot, &head)
@@ -154,8 +132,8 @@ fn subscribe_pattern(
     };
     let slots = index.hub.matching(pattern);
     let matched = slots.len();
-    let known = client.lock().find(pattern).is_some();
-    if !known && client.lock().matched + matched > limits.matched_topics {
+    let (known, before) = client.lock().matched(pattern);
+    if !known && before + matched > limits.matched_topics {
         let most = limits.matched_topics;
         let message = format!("{pattern} matches {matched} topics; all patterns may match {most}");
         return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
@@ -163,11 +141,7 @@ fn subscribe_pattern(
     // Every topic reaches its head first: bringing one up to date may touch this very client.
     let heads: Vec<_> = slots
         .into_iter()
-        .filter_map(|slot| {
-            index
-                .reach_head(&slot, now, touched)
-                .map(|head| (slot, head))
-        })
+        .filter_map(|slot| index.reach_head(&slot, now, touched).map(|head| (slot, head)))
         .collect();
     let mut state = client.lock();
     let (sub, new) = state.put(pattern, options, limits)?;
@@ -179,7 +153,9 @@ fn subscribe_pattern(
         }
     }
     if new {
-        state.matched += matched;
+        if let Some(sub) = state.outbox.subs.get_mut(sub as usize) {
+            sub.matched = matched;
+        }
         client.count_subscriptions(1);
         index.wild.push((key, pattern.clone()));
     }
@@ -195,20 +171,11 @@ pub(super) fn unsubscribe(index: &mut Index, client: &Arc<Client>, text: &str) -
     let asked = match Asked::read(text) {
         Ok(asked) => asked,
         Err((topic, error)) => {
-            return UnsubscribeRow {
-                topic,
-                canonical: None,
-                ok: false,
-                error: Some(error),
-            };
+            return UnsubscribeRow { topic, canonical: None, ok: false, error: Some(error) };
         }
     };
-    let row = UnsubscribeRow {
-        topic: asked.text,
-        canonical: asked.canonical,
-        ok: true,
-        error: None,
-    };
+    let row =
+        UnsubscribeRow { topic: asked.text, canonical: asked.canonical, ok: true, error: None };
     let Some(&key) = client.key.get() else {
         return row;
     };
@@ -217,7 +184,7 @@ pub(super) fn unsubscribe(index: &mut Index, client: &Arc<Client>, text: &str) -
         state.outbox.cancel(sub);
         state.outbox.subs.try_remove(sub as usize);
         hand_over(index, key, &mut state, sub);
-        forget(index, key, &asked.pattern, &mut state);
+        forget(index, key, &asked.pattern);
         client.count_subscriptions(-1);
     }
     row
@@ -241,7 +208,7 @@ fn hand_over(index: &mut Index, key: u32, state: &mut ClientState, ended: u32) {
 }
 
 /// Takes a string out of what waits for births.
-fn forget(index: &mut Index, key: u32, pattern: &Pattern, state: &mut ClientState) {
+fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
     match pattern.as_topic() {
         Some(topic) => {
             if let Some(waiting) = index.exact.get_mut(&topic) {
@@ -251,14 +218,7 @@ fn forget(index: &mut Index, key: u32, pattern: &Pattern, state: &mut ClientStat
                 }
             }
         }
-        None => {
-            index
-                .wild
-                .retain(|(client, known)| (*client, known) != (key, pattern));
-            state.matched = state
-                .matched
-                .saturating_sub(index.hub.matching(pattern).len());
-        }
+        None => index.wild.retain(|(client, known)| (*client, known) != (key, pattern)),
     }
 }
 
@@ -275,14 +235,10 @@ pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
     for topic in topics {
         index.detach(key, &mut state, topic);
     }
-    let patterns: Vec<_> = state
-        .outbox
-        .subs
-        .drain()
-        .map(|subscription| subscription.pattern)
-        .collect();
+    let patterns: Vec<_> =
+        state.outbox.subs.drain().map(|subscription| subscription.pattern).collect();
     for pattern in &patterns {
-        forget(index, key, pattern, &mut state);
+        forget(index, key, pattern);
     }
     client.count_subscriptions(-i32::try_from(patterns.len()).unwrap_or(i32::MAX));
     drop(state);
@@ -294,6 +250,12 @@ impl ClientState {
         let mut subs = self.outbox.subs.iter();
         let found = subs.find(|(_, sub)| sub.pattern == *pattern);
         found.and_then(|(key, _)| u32::try_from(key).ok())
+    }
+
+    /// Whether the pattern is subscribed, and how many topics all patterns matched when they were.
+    fn matched(&self, pattern: &Pattern) -> (bool, usize) {
+        let matched = self.outbox.subs.iter().map(|(_, sub)| sub.matched).sum();
+        (self.find(pattern).is_some(), matched)
     }
 
     /// Adds a subscription, or replaces the options of one that there is. Its ledger and what
@@ -315,20 +277,13 @@ impl ClientState {
             return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
         }
         let (pattern, options) = (pattern.clone(), options.clone());
-        let sub = Subscription {
-            pattern,
-            options,
-            ledger: Default::default(),
-        };
-        u32::try_from(self.outbox.subs.insert(sub))
-            .map(|key| (key, true))
-            .map_err(|_| gone())
+        let sub = Subscription { pattern, options, matched: 0, ledger: Default::default() };
+        u32::try_from(self.outbox.subs.insert(sub)).map(|key| (key, true)).map_err(|_| gone())
     }
 
     /// Delivery of a topic begins at `head`.
     fn begin(&mut self, view: u32, head: &Head, options: &Options) {
         if let Some(last) = head.last.as_ref().filter(|_| options.snapshot) {
-            self.outbox.settle(view);
             self.outbox.push_snapshot(view, last.clone());
         }
     }

@@ -17,8 +17,8 @@ pub(super) struct View {
     pub(super) waiting: u32,
     /// The one waiting update of mode `latest`.
     pub(super) latest: Option<Latest>,
-    /// Lost updates that have not been told yet. Its place in the order is a [`Token::Gap`].
-    pub(super) gap: Option<Gap>,
+    /// Whether a [`Token::Snapshot`] of it waits.
+    pub(super) snapshot: bool,
     /// A change of freshness that has not been told yet. Its place is a [`Token::Status`].
     pub(super) status: Option<Arc<StatusChange>>,
     /// Before this moment `max_rate` holds updates back.
@@ -30,12 +30,23 @@ pub(super) struct View {
 pub(super) struct Latest {
     pub(super) issued: Arc<Issued>,
     pub(super) sub: u32,
-    /// False while `max_rate` holds it back.
-    pub(super) in_order: bool,
+    pub(super) place: Place,
 }
 
-/// Lost updates: numbers `from` to `to`, of which `dropped` were lost and the others delivered,
-/// filtered or conflated.
+/// Where a waiting update of mode `latest` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// `max_rate` holds it back until then.
+    Held(Instant),
+    /// It has a place in the order, which the next update takes over.
+    Open,
+    /// It has a place in the order and something of the same topic stands behind it: the next
+    /// update replaces it, but must not overtake that.
+    Followed,
+}
+
+/// Lost updates: numbers `from` to `to`, of which `dropped` were lost and the others filtered,
+/// conflated or of a subscription that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) from: u64,
@@ -49,21 +60,17 @@ pub(super) struct Gap {
 #[derive(Debug)]
 pub(super) enum Token {
     /// An update of mode `every`.
-    Update {
-        view: u32,
-        sub: u32,
-        issued: Arc<Issued>,
-    },
+    Update { view: u32, sub: u32, issued: Arc<Issued> },
     /// Whatever is the newest of a `latest` topic when its turn comes.
     Latest { view: u32 },
     /// A topic's value at the moment of subscribing, encoded when its turn comes.
-    Snapshot { view: u32, issued: Arc<Issued> },
+    Snapshot { view: u32, sub: u32, issued: Arc<Issued> },
     /// Where a topic's lost updates were.
-    Gap { view: u32 },
+    Gap { view: u32, gap: Gap },
     /// A topic's newest change of freshness.
     Status { view: u32 },
-    /// One of the last three, encoded.
-    Ready { view: u32, frame: bytes::Bytes },
+    /// One of the last three, encoded. A status is of no subscription but of the topic.
+    Ready { view: u32, sub: Option<u32>, frame: bytes::Bytes },
 }
 
 impl Token {
@@ -72,7 +79,7 @@ impl Token {
             Self::Update { view, .. }
             | Self::Latest { view }
             | Self::Snapshot { view, .. }
-            | Self::Gap { view }
+            | Self::Gap { view, .. }
             | Self::Status { view }
             | Self::Ready { view, .. } => *view,
         }
@@ -80,10 +87,7 @@ impl Token {
 
     /// Whether it must be encoded before it can be written.
     pub(super) fn is_lazy(&self) -> bool {
-        matches!(
-            self,
-            Self::Snapshot { .. } | Self::Gap { .. } | Self::Status { .. }
-        )
+        matches!(self, Self::Snapshot { .. } | Self::Gap { .. } | Self::Status { .. })
     }
 }
 
@@ -94,34 +98,19 @@ impl View {
             sub,
             waiting: 0,
             latest: None,
-            gap: None,
+            snapshot: false,
             status: None,
             next_allowed: None,
         }
     }
+}
 
-    /// Adds a lost update to the gap that is not told yet. True when the gap is new and needs a
-    /// place.
-    pub(super) fn lose(&mut self, from: u64, to: u64, sub: u32, reason: GapReason) -> bool {
-        let dropped = to - from + 1;
-        match &mut self.gap {
-            Some(gap) => {
-                gap.from = gap.from.min(from);
-                gap.to = gap.to.max(to);
-                gap.dropped += dropped;
-                gap.reason = reason;
-                false
-            }
-            None => {
-                self.gap = Some(Gap {
-                    from,
-                    to,
-                    dropped,
-                    reason,
-                    sub,
-                });
-                true
-            }
-        }
+impl Gap {
+    /// Takes in another gap of the same subscription, with nothing to deliver between them.
+    pub(super) fn join(&mut self, other: Self) {
+        self.from = self.from.min(other.from);
+        self.to = self.to.max(other.to);
+        self.dropped += other.dropped;
+        self.reason = other.reason;
     }
 }

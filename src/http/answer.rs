@@ -87,12 +87,8 @@ mod tests {
     #[test]
     fn a_client_that_has_the_body_is_told_so() {
         let tag = tag(b"body");
-        for named in [
-            tag.clone(),
-            format!("W/{tag}"),
-            format!("\"other\", {tag}"),
-            "*".to_owned(),
-        ] {
+        for named in [tag.clone(), format!("W/{tag}"), format!("\"other\", {tag}"), "*".to_owned()]
+        {
             assert_eq!(status(&named, "body"), StatusCode::NOT_MODIFIED, "{named}");
         }
         for named in ["", "\"other\"", tag.trim_matches('"')] {

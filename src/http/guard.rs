@@ -29,11 +29,7 @@ pub(super) async fn admit(State(app): State<Arc<App>>, request: Request, next: N
         vary(response.headers_mut());
         return response;
     };
-    let mut response = if is_preflight(&request) {
-        preflight()
-    } else {
-        next.run(request).await
-    };
+    let mut response = if is_preflight(&request) { preflight() } else { next.run(request).await };
     let headers = response.headers_mut();
     vary(headers);
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
@@ -52,10 +48,7 @@ fn judge(app: &App, request: &Request) -> Result<(), Refusal> {
         return Err(Refusal::NoHost);
     }
     // A request with a whole URL in its first line means that host, whatever `Host` says.
-    let host = request
-        .uri()
-        .authority()
-        .map_or(host, |authority| Some(authority.as_str()));
+    let host = request.uri().authority().map_or(host, |authority| Some(authority.as_str()));
     let local = Conn::of(request).local.ip();
     app.context.origins.judge(host, origin, local)
 }
@@ -84,10 +77,7 @@ fn is_preflight(request: &Request) -> bool {
 
 fn preflight() -> Response {
     let headers = [
-        (
-            header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET, HEAD"),
-        ),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD")),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("authorization, if-none-match, last-event-id, x-request-id"),

@@ -48,11 +48,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     let delivered = app.delivered(has_delivered(&feeds));
     let draining = app.context.shutdown.stage() >= Stage::Draining;
     let readiness = judge(feeds, delivered, draining);
-    let status = if readiness.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let no_store = [(header::CACHE_CONTROL, "no-store")];
     (status, no_store, Json(readiness)).into_response()
 }
@@ -69,11 +65,7 @@ fn judge(feeds: Vec<FeedReport>, delivered: bool, draining: bool) -> Readiness {
     let mut required = feeds.iter().filter(|feed| feed.required).peekable();
     let any = required.peek().is_some();
     let lost = any && required.all(|feed| feed.state == Freshness::Down);
-    let drain = draining.then_some(Why {
-        feed: None,
-        state: None,
-        reason: "draining",
-    });
+    let drain = draining.then_some(Why { feed: None, state: None, reason: "draining" });
     let troubled = feeds
         .into_iter()
         .filter(|feed| feed.required)
@@ -91,9 +83,5 @@ fn why(feed: FeedReport) -> Why {
         (None, Breaker::Open) => Reason::BreakerOpen,
         (None, _) => Reason::NoData,
     };
-    Why {
-        feed: Some(feed.name),
-        state: Some(feed.state),
-        reason: reason.as_str(),
-    }
+    Why { feed: Some(feed.name), state: Some(feed.state), reason: reason.as_str() }
 }

@@ -27,9 +27,6 @@ pub(super) async fn scrape(State(app): State<Arc<App>>) -> Response {
     if let Some(refresh) = &app.context.refresh {
         refresh();
     }
-    let headers = [
-        (header::CONTENT_TYPE, TEXT_FORMAT),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
+    let headers = [(header::CONTENT_TYPE, TEXT_FORMAT), (header::CACHE_CONTROL, "no-store")];
     (headers, app.context.telemetry.render()).into_response()
 }

@@ -113,10 +113,7 @@ impl Conn {
     pub fn of(request: &Request) -> Self {
         let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
         let conn = request.extensions().get().copied();
-        conn.unwrap_or(Self {
-            peer: unknown,
-            local: unknown,
-        })
+        conn.unwrap_or(Self { peer: unknown, local: unknown })
     }
 }
 

@@ -250,11 +250,7 @@ mod tests {
             "http://[::1]:8080",
             "http://192.0.2.7:8080",
         ] {
-            assert_eq!(
-                judged(&[], "127.0.0.1:8080", Some(origin)),
-                Ok(()),
-                "{origin}"
-            );
+            assert_eq!(judged(&[], "127.0.0.1:8080", Some(origin)), Ok(()), "{origin}");
         }
         for origin in [
             "http://localhost:3000",
@@ -267,11 +263,7 @@ mod tests {
             "null",
             "",
         ] {
-            assert_eq!(
-                judged(&[], "127.0.0.1:8080", Some(origin)),
-                Err(403),
-                "{origin}"
-            );
+            assert_eq!(judged(&[], "127.0.0.1:8080", Some(origin)), Err(403), "{origin}");
         }
     }
 
@@ -287,11 +279,7 @@ mod tests {
             ("dash.example", "https://dash.example:444", Err(403)),
             ("dash.example", "https://other.example", Err(403)),
         ] {
-            assert_eq!(
-                judged(&public, host, Some(origin)),
-                expected,
-                "{host} {origin}"
-            );
+            assert_eq!(judged(&public, host, Some(origin)), expected, "{host} {origin}");
         }
     }
 

@@ -27,9 +27,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         match Query::try_from_uri(&parts.uri) {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => {
-                let cause = rejection
-                    .source()
-                    .map_or_else(String::new, ToString::to_string);
+                let cause = rejection.source().map_or_else(String::new, ToString::to_string);
                 let message = format!("the query parameters cannot be read: {cause}");
                 Err(ErrorBody::new(ErrorCode::BadRequest, message).into())
             }

@@ -51,10 +51,7 @@ pub(super) struct Errors(HashMap<ErrorCode, Counter>);
 impl Problem {
     /// An error whose status says more than its code, such as an unknown path.
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            error: ErrorBody::new(code, detail),
-        }
+        Self { status, error: ErrorBody::new(code, detail) }
     }
 
     /// The status of its response.
@@ -65,10 +62,7 @@ impl Problem {
 
 impl From<ErrorBody> for Problem {
     fn from(error: ErrorBody) -> Self {
-        Self {
-            status: status(error.code),
-            error,
-        }
+        Self { status: status(error.code), error }
     }
 }
 
@@ -166,20 +160,16 @@ pub(super) async fn render(State(app): State<Arc<App>>, request: Request, next: 
         instance: id.as_ref().map(RequestId::as_str),
     };
     event::json(&mut json, &document);
-    for (name, value) in [
-        (header::CONTENT_TYPE, "application/problem+json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ] {
+    for (name, value) in
+        [(header::CONTENT_TYPE, "application/problem+json"), (header::CACHE_CONTROL, "no-store")]
+    {
         parts.headers.insert(name, HeaderValue::from_static(value));
     }
     // That of the body which this one replaces.
     parts.headers.remove(header::CONTENT_LENGTH);
     if parts.status == StatusCode::UNAUTHORIZED {
         let bearer = HeaderValue::from_static("Bearer");
-        parts
-            .headers
-            .entry(header::WWW_AUTHENTICATE)
-            .or_insert(bearer);
+        parts.headers.entry(header::WWW_AUTHENTICATE).or_insert(bearer);
     }
     Response::from_parts(parts, Body::from(json))
 }
@@ -194,15 +184,9 @@ fn error_of(parts: &mut Parts) -> Option<ErrorBody> {
     if !failed || parts.headers.contains_key(header::CONTENT_TYPE) {
         return None;
     }
-    let code = if parts.status.is_server_error() {
-        ErrorCode::Internal
-    } else {
-        ErrorCode::BadRequest
-    };
-    Some(ErrorBody::new(
-        code,
-        parts.status.canonical_reason().unwrap_or("refused"),
-    ))
+    let code =
+        if parts.status.is_server_error() { ErrorCode::Internal } else { ErrorCode::BadRequest };
+    Some(ErrorBody::new(code, parts.status.canonical_reason().unwrap_or("refused")))
 }
 
 #[cfg(test)]

@@ -35,14 +35,8 @@ pub(super) async fn read(
 ) -> Result<Response, Problem> {
     let topics = topics(&asked.topics, app.context.limits.topics_per_request)?;
     let cursor = asked.cursor.as_deref();
-    let page = app
-        .context
-        .reader
-        .snapshot(&topics, asked.limit, cursor, now_us())?;
-    let body = Body {
-        snapshots: page.rows,
-        next: page.next,
-    };
+    let page = app.context.reader.snapshot(&topics, asked.limit, cursor, now_us())?;
+    let body = Body { snapshots: page.rows, next: page.next };
     Ok(answer::json(&headers, &body))
 }
 
@@ -57,8 +51,5 @@ fn topics(text: &str, most: usize) -> Result<Vec<String>, ErrorBody> {
         let message = format!("{named} topics are named, at most {most} may be");
         return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
     }
-    Ok(text
-        .split(',')
-        .map(|topic| topic.trim().to_owned())
-        .collect())
+    Ok(text.split(',').map(|topic| topic.trim().to_owned()).collect())
 }

@@ -30,13 +30,7 @@ pub(super) async fn list(
     Params(asked): Params<Asked>,
 ) -> Result<Response, Problem> {
     let (pattern, cursor) = (asked.pattern.as_deref(), asked.cursor.as_deref());
-    let page = app
-        .context
-        .reader
-        .topics(pattern, asked.limit, cursor, now_us())?;
-    let body = Body {
-        topics: page.rows,
-        next: page.next,
-    };
+    let page = app.context.reader.topics(pattern, asked.limit, cursor, now_us())?;
+    let body = Body { topics: page.rows, next: page.next };
     Ok(answer::json(&headers, &body))
 }

@@ -50,10 +50,7 @@ impl Upgrade for WebSocketRoute {
                     let headers = response.headers_mut();
                     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
                     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-                    headers.insert(
-                        header::SEC_WEBSOCKET_VERSION,
-                        HeaderValue::from_static("13"),
-                    );
+                    headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
                 }
                 return response;
             }

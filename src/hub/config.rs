@@ -16,9 +16,6 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            history: 1024,
-            history_bytes: ByteSize::mib(256),
-        }
+        Self { history: 1024, history_bytes: ByteSize::mib(256) }
     }
 }

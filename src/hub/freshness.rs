@@ -66,9 +66,7 @@ impl Freshness {
     ) -> Option<Transition> {
         self.confirmed = Some(self.confirmed.map_or(now, |before| before.max(now)));
         self.stale_at = self.stale_at.max(now.saturating_add(stale_after));
-        self.down_at = self
-            .down_at
-            .max(now.saturating_add(stale_after.saturating_mul(3)));
+        self.down_at = self.down_at.max(now.saturating_add(stale_after.saturating_mul(3)));
         if self.source.as_ref() != Some(source) {
             self.source = Some(source.clone());
         }
@@ -116,25 +114,19 @@ impl Freshness {
     /// The state with all that is told of it.
     pub fn view(&self, now: Micros) -> Transition {
         let live = self.state == State::Live;
-        let reason = self
-            .trouble
-            .map_or(Reason::NoData, |trouble| trouble.reason);
+        let reason = self.trouble.map_or(Reason::NoData, |trouble| trouble.reason);
         Transition {
             state: self.state,
             age_ms: self.age_ms(now),
             source: self.source.clone(),
             reason: (!live).then_some(reason),
-            retry_at: self
-                .trouble
-                .and_then(|trouble| trouble.retry_at)
-                .filter(|_| !live),
+            retry_at: self.trouble.and_then(|trouble| trouble.retry_at).filter(|_| !live),
         }
     }
 
     /// Milliseconds since the last confirmation.
     pub fn age_ms(&self, now: Micros) -> Option<u64> {
-        self.confirmed
-            .map(|at| u64::try_from(now.saturating_sub(at) / 1000).unwrap_or(0))
+        self.confirmed.map(|at| u64::try_from(now.saturating_sub(at) / 1000).unwrap_or(0))
     }
 }
 
@@ -146,20 +138,14 @@ mod tests {
         name.into()
     }
 
-    const RATE_LIMITED: Trouble = Trouble {
-        reason: Reason::RateLimited,
-        retry_at: Some(99),
-        blocked: false,
-    };
+    const RATE_LIMITED: Trouble =
+        Trouble { reason: Reason::RateLimited, retry_at: Some(99), blocked: false };
 
     #[test]
     fn a_value_ages_from_live_to_stale_to_down_and_comes_back() {
         let mut topic = Freshness::default();
         assert_eq!(topic.state(), State::Down);
-        assert_eq!(
-            topic.confirm(&source("a"), 0, 10_000).unwrap().state,
-            State::Live
-        );
+        assert_eq!(topic.confirm(&source("a"), 0, 10_000).unwrap().state, State::Live);
         assert_eq!(topic.evaluate(9_999), None);
         let stale = topic.evaluate(10_000).unwrap();
         assert_eq!((stale.state, stale.age_ms), (State::Stale, Some(10)));
@@ -175,25 +161,15 @@ mod tests {
         topic.confirm(&source("a"), 0, 10_000);
         assert_eq!(topic.trouble(&source("a"), RATE_LIMITED, 5_000), None);
         let stale = topic.evaluate(10_000).unwrap();
-        assert_eq!(
-            (stale.reason, stale.retry_at),
-            (Some(Reason::RateLimited), Some(99))
-        );
+        assert_eq!((stale.reason, stale.retry_at), (Some(Reason::RateLimited), Some(99)));
     }
 
     #[test]
     fn an_open_breaker_takes_it_down_at_once() {
         let mut topic = Freshness::default();
         topic.confirm(&source("a"), 0, 10_000);
-        let open = Trouble {
-            reason: Reason::BreakerOpen,
-            retry_at: None,
-            blocked: true,
-        };
-        assert_eq!(
-            topic.trouble(&source("a"), open, 1).unwrap().state,
-            State::Down
-        );
+        let open = Trouble { reason: Reason::BreakerOpen, retry_at: None, blocked: true };
+        assert_eq!(topic.trouble(&source("a"), open, 1).unwrap().state, State::Down);
     }
 
     #[test]

@@ -43,9 +43,7 @@ impl Draft {
 
     /// The `data` object.
     pub(super) fn data(&self) -> &[u8] {
-        self.tail
-            .get(self.data_at..self.tail.len() - 1)
-            .unwrap_or_default()
+        self.tail.get(self.data_at..self.tail.len() - 1).unwrap_or_default()
     }
 
     /// The whole frame, and the `data` object in it.

@@ -5,9 +5,7 @@ use metrics::{Counter, Gauge};
 use crate::{market::State, telemetry::Telemetry};
 
 /// The closed set of kinds, which are the topics' first tokens; anything else counts as `other`.
-const KINDS: [&str; 7] = [
-    "price", "candle", "signal", "onchain", "market", "status", "other",
-];
+const KINDS: [&str; 7] = ["price", "candle", "signal", "onchain", "market", "status", "other"];
 
 pub(super) struct Metrics {
     published: [Counter; KINDS.len()],
@@ -27,10 +25,7 @@ impl Metrics {
     }
 
     pub(super) fn published(&self, kind: &str) {
-        let index = KINDS
-            .iter()
-            .position(|known| *known == kind)
-            .unwrap_or(KINDS.len() - 1);
+        let index = KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1);
         if let Some(counter) = self.published.get(index) {
             counter.increment(1);
         }

@@ -89,9 +89,7 @@ impl Hub {
             topics: DashMap::new(),
             next_id: AtomicU32::new(0),
             epoch,
-            outlets: (0..outlets)
-                .map(|_| broadcast::channel(OUTLET_CAPACITY).0)
-                .collect(),
+            outlets: (0..outlets).map(|_| broadcast::channel(OUTLET_CAPACITY).0).collect(),
             config,
             history_bytes: AtomicIsize::new(0),
             trimming: Mutex::new(()),
@@ -167,11 +165,8 @@ impl Hub {
         rx: Micros,
         stale_after: Micros,
     ) -> Outcome {
-        let context = slot::Context {
-            outlets: &self.outlets,
-            history: self.config.history,
-            stale_after,
-        };
+        let context =
+            slot::Context { outlets: &self.outlets, history: self.config.history, stale_after };
         let (outcome, grown) = slot.publish(tick, source, rx, &context);
         if matches!(outcome, Outcome::Issued(_)) {
             self.metrics.published(slot.topic().kind());
@@ -185,8 +180,7 @@ impl Hub {
 
     /// Says that `source` could not confirm `topic`.
     pub fn trouble(&self, topic: &Topic, source: &Source, trouble: Trouble, now: Micros) {
-        self.declare(topic)
-            .trouble(source, trouble, now, &self.outlets);
+        self.declare(topic).trouble(source, trouble, now, &self.outlets);
     }
 
     /// Lets time pass for every topic and counts them by state.
@@ -203,10 +197,7 @@ impl Hub {
 
     /// Bytes of history kept over all topics.
     pub fn history_bytes(&self) -> usize {
-        self.history_bytes
-            .load(Ordering::Relaxed)
-            .max(0)
-            .cast_unsigned()
+        self.history_bytes.load(Ordering::Relaxed).max(0).cast_unsigned()
     }
 
     /// Drops the oldest updates of all topics until history is 5 % below its bound, so that the
@@ -218,11 +209,7 @@ impl Hub {
         if self.history_bytes() <= self.config.history_bytes.0 {
             return;
         }
-        let slots: Vec<_> = self
-            .topics
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect();
+        let slots: Vec<_> = self.topics.iter().map(|entry| entry.value().clone()).collect();
         let mut oldest: BinaryHeap<_> = slots
             .iter()
             .enumerate()
@@ -234,8 +221,7 @@ impl Hub {
             };
             let Some(slot) = slots.get(index) else { break };
             let freed = slot.drop_oldest();
-            self.history_bytes
-                .fetch_sub(freed.cast_signed(), Ordering::Relaxed);
+            self.history_bytes.fetch_sub(freed.cast_signed(), Ordering::Relaxed);
             excess = excess.saturating_sub(freed);
             if let Some(rx) = slot.oldest_rx() {
                 oldest.push(Reverse((rx, index)));

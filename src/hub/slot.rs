@@ -90,12 +90,7 @@ impl Slot {
             interested: u64::MAX,
         };
         let head = event::update_head(topic.as_str());
-        Self {
-            id,
-            topic,
-            head,
-            inner: Mutex::new(inner),
-        }
+        Self { id, topic, head, inner: Mutex::new(inner) }
     }
 
     /// The topic's number in its hub.
@@ -119,10 +114,7 @@ impl Slot {
     ) -> (Outcome, isize) {
         let draft = Draft::new(&tick.data, tick.ts, rx, source);
         let mut inner = self.inner.lock();
-        let unchanged = inner
-            .last
-            .as_ref()
-            .is_some_and(|last| last.update.data == draft.data());
+        let unchanged = inner.last.as_ref().is_some_and(|last| last.update.data == draft.data());
         let transition = inner.freshness.confirm(source, rx, context.stale_after);
         self.announce(&inner, transition, context.outlets);
         if unchanged {
@@ -180,10 +172,7 @@ impl Slot {
         outlets: &[broadcast::Sender<Event>],
     ) {
         if let Some(transition) = transition {
-            let change = Arc::new(StatusChange {
-                slot: self.clone(),
-                transition,
-            });
+            let change = Arc::new(StatusChange { slot: self.clone(), transition });
             send(inner, outlets, || Event::Status(change.clone()));
         }
     }
@@ -205,10 +194,7 @@ impl Slot {
             Some(_) => 1,
         };
         let missed = inner.ring.from(from).cloned().collect();
-        Joined {
-            head: inner.head(now),
-            missed,
-        }
+        Joined { head: inner.head(now), missed }
     }
 
     /// Withdraws the interest of `outlet`.

@@ -14,11 +14,7 @@ fn hub(config: Config) -> Hub {
 
 fn tick(topic: &str, price: u64) -> Tick {
     let data = Data::new().with("price", Decimal::parse(&price.to_string()).unwrap());
-    Tick {
-        topic: Topic::parse(topic).unwrap(),
-        data,
-        ts: None,
-    }
+    Tick { topic: Topic::parse(topic).unwrap(), data, ts: None }
 }
 
 fn publish(hub: &Hub, topic: &str, price: u64, rx: Micros) -> Outcome {
@@ -40,14 +36,8 @@ fn updates_are_numbered_from_one_and_an_unchanged_value_only_confirms() {
     let hub = hub(Config::default());
     let mut out = hub.open(0).unwrap();
     assert_eq!(publish(&hub, "price.A-B", 5, 0), Outcome::Issued(1));
-    assert_eq!(
-        publish(&hub, "price.A-B", 5, 8 * SECOND),
-        Outcome::Unchanged
-    );
-    assert_eq!(
-        publish(&hub, "price.A-B", 6, 9 * SECOND),
-        Outcome::Issued(2)
-    );
+    assert_eq!(publish(&hub, "price.A-B", 5, 8 * SECOND), Outcome::Unchanged);
+    assert_eq!(publish(&hub, "price.A-B", 6, 9 * SECOND), Outcome::Issued(2));
     assert_eq!(updates(&mut out), [1, 2]);
     let head = hub.topic("price.A-B").unwrap().head(9 * SECOND);
     assert_eq!((head.seq, head.status.age_ms), (2, Some(0)));
@@ -82,14 +72,7 @@ fn an_outlet_that_left_gets_nothing_until_it_joins_again() {
     let epoch = hub.epoch().clone();
     let joined = slot.join(0, Some((&epoch, 1)), 2);
     assert_eq!(joined.head.seq, 2);
-    assert_eq!(
-        joined
-            .missed
-            .iter()
-            .map(|issued| issued.update.seq)
-            .collect::<Vec<_>>(),
-        [2]
-    );
+    assert_eq!(joined.missed.iter().map(|issued| issued.update.seq).collect::<Vec<_>>(), [2]);
     publish(&hub, "price.A-B", 3, 3);
     assert_eq!(updates(&mut zero), [1, 3]);
     assert_eq!(updates(&mut one), [1, 2, 3]);
@@ -97,10 +80,7 @@ fn an_outlet_that_left_gets_nothing_until_it_joins_again() {
 
 #[test]
 fn history_is_bounded_in_updates_per_topic() {
-    let hub = hub(Config {
-        history: 3,
-        ..Config::default()
-    });
+    let hub = hub(Config { history: 3, ..Config::default() });
     for price in 1..=5 {
         publish(&hub, "price.A-B", price, 0);
     }
@@ -113,10 +93,7 @@ fn history_is_bounded_in_updates_per_topic() {
 #[test]
 fn history_is_bounded_in_bytes_over_all_topics_and_the_oldest_goes_first() {
     let bound = 40_000;
-    let hub = hub(Config {
-        history: 1000,
-        history_bytes: ByteSize(bound),
-    });
+    let hub = hub(Config { history: 1000, history_bytes: ByteSize(bound) });
     publish(&hub, "price.QUIET-B", 1, 0);
     for price in 1..=50 {
         publish(&hub, "price.OLD-B", price, 10);
@@ -126,11 +103,7 @@ fn history_is_bounded_in_bytes_over_all_topics_and_the_oldest_goes_first() {
     }
     assert!(hub.history_bytes() <= bound, "{}", hub.history_bytes());
     let oldest = |topic: &str| hub.topic(topic).unwrap().history(1, 1).1;
-    assert_eq!(
-        oldest("price.QUIET-B"),
-        1,
-        "the last value of a topic is never dropped"
-    );
+    assert_eq!(oldest("price.QUIET-B"), 1, "the last value of a topic is never dropped");
     assert_eq!(oldest("price.OLD-B"), 50);
     assert!(oldest("price.NEW-B") > 1);
 }
@@ -138,20 +111,12 @@ fn history_is_bounded_in_bytes_over_all_topics_and_the_oldest_goes_first() {
 #[test]
 fn patterns_find_topics_by_name() {
     let hub = hub(Config::default());
-    for topic in [
-        "price.B-USD",
-        "price.A-USD",
-        "price.A-USD.x",
-        "signal.A-USD.y",
-    ] {
+    for topic in ["price.B-USD", "price.A-USD", "price.A-USD.x", "signal.A-USD.y"] {
         publish(&hub, topic, 1, 0);
     }
     let names = |pattern: &str| {
         let slots = hub.matching(&Pattern::parse(pattern).unwrap());
-        slots
-            .iter()
-            .map(|slot| slot.topic().to_string())
-            .collect::<Vec<_>>()
+        slots.iter().map(|slot| slot.topic().to_string()).collect::<Vec<_>>()
     };
     assert_eq!(names("price.*"), ["price.A-USD", "price.B-USD"]);
     assert_eq!(names("price.A-USD"), ["price.A-USD"]);
@@ -161,10 +126,7 @@ fn patterns_find_topics_by_name() {
 
 #[test]
 fn concurrent_publishers_make_one_numbering_in_one_order() {
-    let hub = Arc::new(hub(Config {
-        history: 10_000,
-        ..Config::default()
-    }));
+    let hub = Arc::new(hub(Config { history: 10_000, ..Config::default() }));
     let mut out = hub.open(0).unwrap();
     thread::scope(|scope| {
         for publisher in 0..4_u64 {
@@ -180,10 +142,7 @@ fn concurrent_publishers_make_one_numbering_in_one_order() {
     let mut by_topic: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     while let Ok(event) = out.try_recv() {
         if let Event::Update(issued) = event {
-            by_topic
-                .entry(issued.update.topic.to_string())
-                .or_default()
-                .push(issued.update.seq);
+            by_topic.entry(issued.update.topic.to_string()).or_default().push(issued.update.seq);
         }
     }
     assert_eq!(by_topic.len(), 3);

@@ -49,11 +49,7 @@ impl Decimal {
             return Err(DecimalError::Syntax);
         }
         if exponent == 0 {
-            return Self::bounded(if text.len() == mantissa.len() {
-                text
-            } else {
-                mantissa
-            });
+            return Self::bounded(if text.len() == mantissa.len() { text } else { mantissa });
         }
         Self::bounded(&shifted(negative, whole, fraction, exponent)?)
     }
@@ -72,9 +68,7 @@ impl Decimal {
 
     /// True for `0`, `0.00` and `-0`.
     pub fn is_zero(&self) -> bool {
-        self.0
-            .bytes()
-            .all(|byte| matches!(byte, b'0' | b'.' | b'-'))
+        self.0.bytes().all(|byte| matches!(byte, b'0' | b'.' | b'-'))
     }
 
     /// True for a number above zero.
@@ -91,10 +85,7 @@ impl Decimal {
     fn magnitude(&self) -> (&str, &str) {
         let digits = self.0.strip_prefix('-').unwrap_or(&self.0);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        (
-            whole.trim_start_matches('0'),
-            fraction.trim_end_matches('0'),
-        )
+        (whole.trim_start_matches('0'), fraction.trim_end_matches('0'))
     }
 
     /// Compares by value, exactly: `1.50` and `1.5` are equal here though their texts differ.
@@ -114,11 +105,7 @@ impl Decimal {
             .cmp(&whole_b.len())
             .then_with(|| whole_a.cmp(whole_b))
             .then_with(|| fraction_a.cmp(fraction_b));
-        if mine < 0 {
-            by_magnitude.reverse()
-        } else {
-            by_magnitude
-        }
+        if mine < 0 { by_magnitude.reverse() } else { by_magnitude }
     }
 }
 

@@ -18,10 +18,7 @@ impl Pattern {
     /// # Errors
     /// [`TopicError`] names the rule that the text breaks.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
-        Self::check(text).map(|wildcard| Self {
-            text: text.into(),
-            wildcard,
-        })
+        Self::check(text).map(|wildcard| Self { text: text.into(), wildcard })
     }
 
     /// Whether `text` has a wildcard, once it is known to obey the grammar.
@@ -59,11 +56,7 @@ impl Pattern {
 
     /// The topic that this is, when it has no wildcard.
     pub fn as_topic(&self) -> Option<Topic> {
-        if self.wildcard {
-            None
-        } else {
-            Topic::parse(&self.text).ok()
-        }
+        if self.wildcard { None } else { Topic::parse(&self.text).ok() }
     }
 
     /// Whether `topic` is one of those meant.

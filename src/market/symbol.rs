@@ -78,9 +78,7 @@ mod tests {
 
     #[test]
     fn spellings_of_one_market_agree() {
-        for text in [
-            "BTC-USD", "BTC/USD", "btc-usd", "BTCUSD", "XBT-USD", "xbtusd", "btc_usd",
-        ] {
+        for text in ["BTC-USD", "BTC/USD", "btc-usd", "BTCUSD", "XBT-USD", "xbtusd", "btc_usd"] {
             assert_eq!(Symbol::parse(text).unwrap().as_str(), "BTC-USD", "{text}");
         }
         assert_eq!(Symbol::parse("BTCUSDT").unwrap().as_str(), "BTC-USDT");
@@ -90,9 +88,7 @@ mod tests {
 
     #[test]
     fn what_names_no_market_is_refused() {
-        for text in [
-            "", "USD", "*", ">", "BTC-", "-USD", "A-B-C", "BTC-U$D", "FOO", "1inch",
-        ] {
+        for text in ["", "USD", "*", ">", "BTC-", "-USD", "A-B-C", "BTC-U$D", "FOO", "1inch"] {
             assert_eq!(Symbol::parse(text), None, "{text}");
         }
     }

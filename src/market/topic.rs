@@ -143,11 +143,7 @@ mod tests {
             ("price", None),
         ];
         for (asked, canonical) in cases {
-            assert_eq!(
-                Topic::canonical_text(asked).as_deref(),
-                canonical,
-                "{asked}"
-            );
+            assert_eq!(Topic::canonical_text(asked).as_deref(), canonical, "{asked}");
         }
     }
 }

@@ -128,21 +128,13 @@ pub struct ErrorBody {
 impl ErrorBody {
     /// An error of `code`.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retryable: code.retryable(),
-            oldest: None,
-        }
+        Self { code, message: message.into(), retryable: code.retryable(), oldest: None }
     }
 
     /// `unrecoverable`, with the oldest sequence number that is still kept.
     pub fn unrecoverable(oldest: u64) -> Self {
         let message = format!("history reaches back to sequence number {oldest} only");
-        Self {
-            oldest: Some(oldest),
-            ..Self::new(ErrorCode::Unrecoverable, message)
-        }
+        Self { oldest: Some(oldest), ..Self::new(ErrorCode::Unrecoverable, message) }
     }
 }
 
@@ -282,19 +274,10 @@ mod tests {
     fn close_codes_are_distinct_and_tell_whether_to_reconnect() {
         let codes: HashSet<u16> = Close::ALL.into_iter().map(Close::code).collect();
         assert_eq!(codes.len(), Close::ALL.len());
-        for close in [
-            Close::Draining,
-            Close::SlowConsumer,
-            Close::NoPong,
-            Close::RateLimited,
-        ] {
+        for close in [Close::Draining, Close::SlowConsumer, Close::NoPong, Close::RateLimited] {
             assert!((3000..3500).contains(&close.code()), "{close:?}");
         }
-        for close in [
-            Close::Unauthorized,
-            Close::TooManyConnections,
-            Close::Forbidden,
-        ] {
+        for close in [Close::Unauthorized, Close::TooManyConnections, Close::Forbidden] {
             assert!((3500..4000).contains(&close.code()), "{close:?}");
         }
     }

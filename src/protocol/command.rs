@@ -138,11 +138,7 @@ impl Command {
 /// # Errors
 /// [`Unreadable`] holds what to answer.
 pub fn parse(text: &str) -> Result<Request, Unreadable> {
-    let unreadable = |id, error| Unreadable {
-        id,
-        method: None,
-        error,
-    };
+    let unreadable = |id, error| Unreadable { id, method: None, error };
     let envelope: Envelope<'_> = serde_json::from_str(text)
         .map_err(|error| unreadable(RequestId::Unknown, wrong(&error)))?;
     let id = request_id(envelope.id).map_err(|error| unreadable(RequestId::Unknown, error))?;
@@ -150,24 +146,14 @@ pub fn parse(text: &str) -> Result<Request, Unreadable> {
         let error = ErrorBody::new(ErrorCode::BadRequest, "`method` is missing");
         return Err(unreadable(id, error));
     };
-    let Some(method) = Method::ALL
-        .into_iter()
-        .find(|method| method.as_str() == name)
-    else {
+    let Some(method) = Method::ALL.into_iter().find(|method| method.as_str() == name) else {
         let known = Method::ALL.map(Method::as_str).join(", ");
         let message = format!("no such method; there are {known}");
-        return Err(unreadable(
-            id,
-            ErrorBody::new(ErrorCode::UnknownMethod, message),
-        ));
+        return Err(unreadable(id, ErrorBody::new(ErrorCode::UnknownMethod, message)));
     };
     match command(method, envelope.params) {
         Ok(command) => Ok(Request { id, command }),
-        Err(error) => Err(Unreadable {
-            id,
-            method: Some(method),
-            error,
-        }),
+        Err(error) => Err(Unreadable { id, method: Some(method), error }),
     }
 }
 
@@ -195,17 +181,12 @@ fn none(params: Option<&str>, command: Command) -> Result<Command, ErrorBody> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Nothing {}
-    params
-        .map_or(Ok(Nothing {}), read)
-        .map(|Nothing {}| command)
+    params.map_or(Ok(Nothing {}), read).map(|Nothing {}| command)
 }
 
 fn read<T: DeserializeOwned>(params: &str) -> Result<T, ErrorBody> {
     serde_json::from_str(params).map_err(|error| {
-        ErrorBody::new(
-            ErrorCode::BadRequest,
-            format!("`params`: {}", printable(&error)),
-        )
+        ErrorBody::new(ErrorCode::BadRequest, format!("`params`: {}", printable(&error)))
     })
 }
 
@@ -219,12 +200,7 @@ fn wrong(error: &serde_json::Error) -> ErrorBody {
 
 /// An error text may quote the client: without control characters and not at any length.
 fn printable(error: &serde_json::Error) -> String {
-    error
-        .to_string()
-        .chars()
-        .filter(|char| !char.is_control())
-        .take(200)
-        .collect()
+    error.to_string().chars().filter(|char| !char.is_control()).take(200).collect()
 }
 
 fn request_id(raw: Option<&RawValue>) -> Result<RequestId, ErrorBody> {
@@ -262,13 +238,8 @@ mod tests {
             "resume":{"epoch":"e","seq":{"price.A-B":4,"price.C-D":{"epoch":"f","seq":5}}}}}"#;
         let request = parse(text).unwrap();
         assert_eq!(request.id, RequestId::Text("a".into()));
-        let Command::Subscribe(subscribe) = request.command else {
-            panic!()
-        };
-        assert_eq!(
-            (subscribe.mode, subscribe.trigger),
-            (Mode::Every, Trigger::Edge)
-        );
+        let Command::Subscribe(subscribe) = request.command else { panic!() };
+        assert_eq!((subscribe.mode, subscribe.trigger), (Mode::Every, Trigger::Edge));
         assert!(!subscribe.snapshot && !subscribe.status);
     }
 
@@ -276,13 +247,8 @@ mod tests {
     fn what_is_absent_takes_the_documented_default() {
         let request =
             parse(r#"{"id":1,"method":"subscribe","params":{"topics":["price.A-B"]}}"#).unwrap();
-        let Command::Subscribe(subscribe) = request.command else {
-            panic!()
-        };
-        assert_eq!(
-            (subscribe.mode, subscribe.trigger),
-            (Mode::Latest, Trigger::Level)
-        );
+        let Command::Subscribe(subscribe) = request.command else { panic!() };
+        assert_eq!((subscribe.mode, subscribe.trigger), (Mode::Latest, Trigger::Level));
         assert!(subscribe.snapshot && subscribe.status && subscribe.resume.is_none());
     }
 
@@ -309,16 +275,8 @@ mod tests {
             (r#"{"id":7}"#, Int(7), "bad_request"),
             (r#"{"id":7,"method":"drop"}"#, Int(7), "unknown_method"),
             (r#"{"id":7,"method":"subscribe"}"#, Int(7), "bad_request"),
-            (
-                r#"{"id":7,"method":"subscribe","params":{}}"#,
-                Int(7),
-                "bad_request",
-            ),
-            (
-                r#"{"id":7,"method":"subscribe","params":{"topics":"a"}}"#,
-                Int(7),
-                "bad_request",
-            ),
+            (r#"{"id":7,"method":"subscribe","params":{}}"#, Int(7), "bad_request"),
+            (r#"{"id":7,"method":"subscribe","params":{"topics":"a"}}"#, Int(7), "bad_request"),
             (
                 r#"{"id":7,"method":"subscribe","params":{"topics":["a"],"mod":"every"}}"#,
                 Int(7),
@@ -329,16 +287,8 @@ mod tests {
                 Text("q".into()),
                 "bad_request",
             ),
-            (
-                r#"{"id":7,"method":"ping","params":{"x":1}}"#,
-                Int(7),
-                "bad_request",
-            ),
-            (
-                r#"{"id":7,"method":"ping","filter":"x"}"#,
-                Unknown,
-                "bad_request",
-            ),
+            (r#"{"id":7,"method":"ping","params":{"x":1}}"#, Int(7), "bad_request"),
+            (r#"{"id":7,"method":"ping","filter":"x"}"#, Unknown, "bad_request"),
         ];
         for (text, id, code) in cases {
             assert_eq!(error(text), (id, code), "{text}");

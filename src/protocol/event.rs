@@ -200,10 +200,7 @@ pub fn data(out: &mut Vec<u8>, data: &Data) {
 
 /// Writes a JSON string, escaped only where something needs it.
 fn text(out: &mut Vec<u8>, value: &str) {
-    if value
-        .bytes()
-        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
-    {
+    if value.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
         out.push(b'"');
         out.extend_from_slice(value.as_bytes());
         out.push(b'"');
@@ -261,10 +258,7 @@ mod tests {
         expected["type"] = json!("snapshot");
         expected["epoch"] = json!("k3f9");
         expected["state"] = json!("live");
-        assert_eq!(
-            parsed(|out| snapshot(out, &sample(), State::Live)),
-            expected
-        );
+        assert_eq!(parsed(|out| snapshot(out, &sample(), State::Live)), expected);
     }
 
     #[test]
@@ -285,11 +279,7 @@ mod tests {
     #[test]
     fn a_reply_echoes_its_id() {
         let error = ErrorBody::new(super::super::code::ErrorCode::BadJson, "not JSON");
-        let reply = Reply::<()> {
-            id: &RequestId::Unknown,
-            result: None,
-            error: Some(&error),
-        };
+        let reply = Reply::<()> { id: &RequestId::Unknown, result: None, error: Some(&error) };
         assert_eq!(
             parsed(|out| json(out, &reply)),
             json!({"id":null,"error":{"code":"bad_json","message":"not JSON","retryable":false}})

@@ -130,9 +130,7 @@ mod tests {
             }
         }
         let wire = Wire(std::io::Cursor::new(bytes));
-        WebSocket::from_raw_socket(wire, Role::Client, None)
-            .read()
-            .unwrap()
+        WebSocket::from_raw_socket(wire, Role::Client, None).read().unwrap()
     }
 
     #[test]
@@ -151,10 +149,7 @@ mod tests {
         let tokio_tungstenite::tungstenite::Message::Close(Some(frame)) = message else {
             panic!("{message:?}")
         };
-        assert_eq!(
-            (u16::from(frame.code), frame.reason.as_str()),
-            (3001, "draining")
-        );
+        assert_eq!((u16::from(frame.code), frame.reason.as_str()), (3001, "draining"));
         assert!(close(1011, &"é".repeat(100)).len() <= 127);
     }
 }

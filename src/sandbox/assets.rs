@@ -24,16 +24,7 @@ pub(super) struct Asset {
 
 /// A row of the table, in the order: symbol, name, CoinGecko, Token Metrics, USD, decimals, supply
 /// in millions, share of the supply traded in a day.
-type Row = (
-    &'static str,
-    &'static str,
-    &'static str,
-    u32,
-    f64,
-    u8,
-    f64,
-    f64,
-);
+type Row = (&'static str, &'static str, &'static str, u32, f64, u8, f64, f64);
 
 const fn asset(row: Row) -> Asset {
     let (symbol, name, coingecko_id, token_metrics_id, start_usd, decimals, millions, turnover) =
@@ -94,9 +85,7 @@ pub(super) static ASSETS: [Asset; 30] = [
 pub(super) fn select(names: &[String]) -> Result<Vec<&'static Asset>, String> {
     let base = |name: &str| name.split(['-', '/']).next().unwrap_or_default().to_owned();
     let is = |asset: &Asset, name: &str| asset.symbol.eq_ignore_ascii_case(&base(name));
-    let unknown = names
-        .iter()
-        .find(|name| !ASSETS.iter().any(|asset| is(asset, name)));
+    let unknown = names.iter().find(|name| !ASSETS.iter().any(|asset| is(asset, name)));
     if let Some(name) = unknown {
         return Err(name.clone());
     }
@@ -115,10 +104,7 @@ mod tests {
         let symbols: HashSet<_> = ASSETS.iter().map(|asset| asset.symbol).collect();
         let gecko: HashSet<_> = ASSETS.iter().map(|asset| asset.coingecko_id).collect();
         let token_metrics: HashSet<_> = ASSETS.iter().map(|asset| asset.token_metrics_id).collect();
-        assert_eq!(
-            [symbols.len(), gecko.len(), token_metrics.len()],
-            [ASSETS.len(); 3]
-        );
+        assert_eq!([symbols.len(), gecko.len(), token_metrics.len()], [ASSETS.len(); 3]);
     }
 
     #[test]
@@ -131,12 +117,8 @@ mod tests {
 
     #[test]
     fn assets_are_selected_by_base_and_unknown_ones_refused() {
-        let names = |names: &[&str]| {
-            names
-                .iter()
-                .map(|name| (*name).to_owned())
-                .collect::<Vec<_>>()
-        };
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let symbols = |wanted: &[&str]| {
             select(&names(wanted)).map(|all| all.iter().map(|a| a.symbol).collect::<Vec<_>>())
         };

@@ -45,12 +45,7 @@ pub(super) struct Fees {
 impl Chain {
     /// A chain at step 0.
     pub(super) fn new(dice: ChaCha8Rng) -> Self {
-        Self {
-            dice,
-            slot: 0,
-            height: FIRST_HEIGHT,
-            log_fee: HOME,
-        }
+        Self { dice, slot: 0, height: FIRST_HEIGHT, log_fee: HOME }
     }
 
     /// Goes on to `step`; an earlier one changes nothing.
@@ -94,25 +89,12 @@ mod tests {
         for slot in 1..=20_000 {
             chain.advance_to(slot * SLOT_STEPS);
             let fees = chain.fees();
-            let ordered = [
-                fees.fastest,
-                fees.half_hour,
-                fees.hour,
-                fees.economy,
-                fees.minimum,
-            ];
-            assert!(
-                ordered.is_sorted_by(|faster, slower| faster >= slower),
-                "{fees:?}"
-            );
+            let ordered = [fees.fastest, fees.half_hour, fees.hour, fees.economy, fees.minimum];
+            assert!(ordered.is_sorted_by(|faster, slower| faster >= slower), "{fees:?}");
             assert!(fees.minimum >= 1.0 && fees.fastest < 1_000.0, "{fees:?}");
             sum += fees.fastest;
         }
-        assert!(
-            (8.0..30.0).contains(&(sum / 20_000.0)),
-            "{}",
-            sum / 20_000.0
-        );
+        assert!((8.0..30.0).contains(&(sum / 20_000.0)), "{}", sum / 20_000.0);
     }
 
     #[test]

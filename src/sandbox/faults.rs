@@ -44,10 +44,7 @@ impl FaultSwitch {
         Self(Arc::new(Inner {
             faults: Mutex::new(faults),
             dice: Mutex::new(dice(seed, "faults")),
-            counters: ROUTES
-                .iter()
-                .map(|(path, _)| (*path, AtomicU64::new(0)))
-                .collect(),
+            counters: ROUTES.iter().map(|(path, _)| (*path, AtomicU64::new(0))).collect(),
             counted: Notify::new(),
         }))
     }
@@ -60,14 +57,8 @@ impl FaultSwitch {
     /// Requests that have arrived so far, answered or not, on a path of [`ROUTES`]; on all that
     /// begin with it when it ends in `*`.
     pub fn requests(&self, path: &str) -> u64 {
-        let counted = self
-            .0
-            .counters
-            .iter()
-            .filter(|(route, _)| covers(path, route));
-        counted
-            .map(|(_, counter)| counter.load(Ordering::Acquire))
-            .sum()
+        let counted = self.0.counters.iter().filter(|(route, _)| covers(path, route));
+        counted.map(|(_, counter)| counter.load(Ordering::Acquire)).sum()
     }
 
     /// Waits until [`Self::requests`] is at least `count`.
@@ -122,12 +113,7 @@ mod tests {
     const FEES: &str = "/mempool/api/v1/fees/recommended";
 
     fn fault(path: &str, kind: FaultKind, probability: f64) -> Fault {
-        Fault {
-            path: path.to_owned(),
-            kind,
-            probability,
-            retry_after: None,
-        }
+        Fault { path: path.to_owned(), kind, probability, retry_after: None }
     }
 
     #[test]
@@ -159,9 +145,7 @@ mod tests {
     fn a_fault_strikes_as_often_as_it_should_and_the_same_ones_again() {
         let draw = |seed| {
             let switch = FaultSwitch::new(seed, vec![fault("*", FaultKind::Slow, 0.25)]);
-            (0..4_000)
-                .map(|_| switch.strike(FEES).is_some())
-                .collect::<Vec<_>>()
+            (0..4_000).map(|_| switch.strike(FEES).is_some()).collect::<Vec<_>>()
         };
         let struck = draw(1).iter().filter(|struck| **struck).count();
         assert!((900..1_100).contains(&struck), "{struck} of 4000");

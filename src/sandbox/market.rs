@@ -162,10 +162,7 @@ impl Market {
 impl Worth {
     /// What always is worth the same.
     pub(super) fn fixed(usd: f64) -> Self {
-        Self {
-            now: usd,
-            day_ago: usd,
-        }
+        Self { now: usd, day_ago: usd }
     }
 
     /// How much of it some USD are.
@@ -303,10 +300,7 @@ mod tests {
         }
         alone.advance_to(5_000);
         let quote = |market: &Market| {
-            market
-                .coin("SOL")
-                .unwrap()
-                .quote(Venue::Binance, Worth::fixed(1.0), 3)
+            market.coin("SOL").unwrap().quote(Venue::Binance, Worth::fixed(1.0), 3)
         };
         assert_eq!(quote(&all), quote(&alone));
         assert_ne!(quote(&all), quote(&market(2, &["SOL"])));
@@ -326,11 +320,7 @@ mod tests {
                 assert!(binance.ask / binance.bid < 1.001, "{binance:?}");
                 for other in [Venue::CoinGecko, Venue::TokenMetrics] {
                     let ratio = quote(other).price / binance.price;
-                    assert!(
-                        (0.99..1.01).contains(&ratio),
-                        "{} {ratio}",
-                        coin.asset.symbol
-                    );
+                    assert!((0.99..1.01).contains(&ratio), "{} {ratio}", coin.asset.symbol);
                 }
             }
         }
@@ -342,10 +332,7 @@ mod tests {
         let mut seen = Vec::new();
         for step in 0..1_000 {
             market.advance_to(step);
-            let quote = market
-                .coin("BTC")
-                .unwrap()
-                .quote(Venue::CoinGecko, Worth::fixed(1.0), 2);
+            let quote = market.coin("BTC").unwrap().quote(Venue::CoinGecko, Worth::fixed(1.0), 2);
             seen.push((quote.step, quote.price.to_bits()));
         }
         seen.dedup();

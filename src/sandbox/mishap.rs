@@ -83,10 +83,7 @@ fn server_error(path: &str) -> Response {
     if path.starts_with("/mempool/") {
         return page(status, "500 Internal Server Error");
     }
-    json(
-        status,
-        r#"{"success":false,"message":"Internal Server Error"}"#,
-    )
+    json(status, r#"{"success":false,"message":"Internal Server Error"}"#)
 }
 
 /// The first half of an answer, as a whole answer: the HTTP is right, what is in it is not.

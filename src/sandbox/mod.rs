@@ -47,51 +47,18 @@ use world::World;
 
 /// What the sandbox answers: a path, and what it imitates.
 pub const ROUTES: &[(&str, &str)] = &[
-    (
-        "/binance/api/v3/ticker/24hr",
-        "Binance: statistics of the last 24 hours",
-    ),
+    ("/binance/api/v3/ticker/24hr", "Binance: statistics of the last 24 hours"),
     ("/binance/api/v3/ticker/price", "Binance: last price"),
-    (
-        "/binance/api/v3/ticker/bookTicker",
-        "Binance: best bid and ask",
-    ),
-    (
-        "/coingecko/api/v3/simple/price",
-        "CoinGecko: prices by coin id",
-    ),
-    (
-        "/coingecko/api/v3/coins/markets",
-        "CoinGecko: coins with their market data",
-    ),
-    (
-        "/tokenmetrics/v2/tokens",
-        "Token Metrics: tokens and their ids",
-    ),
-    (
-        "/tokenmetrics/v2/price",
-        "Token Metrics: prices by token id",
-    ),
-    (
-        "/tokenmetrics/v2/trading-signals",
-        "Token Metrics: trading signals of the day",
-    ),
-    (
-        "/tokenmetrics/v2/hourly-trading-signals",
-        "Token Metrics: trading signals of the hour",
-    ),
-    (
-        "/tokenmetrics/v2/trader-grades",
-        "Token Metrics: trader grades",
-    ),
-    (
-        "/mempool/api/v1/fees/recommended",
-        "mempool.space: recommended fees",
-    ),
-    (
-        "/mempool/api/blocks/tip/height",
-        "mempool.space: height of the chain",
-    ),
+    ("/binance/api/v3/ticker/bookTicker", "Binance: best bid and ask"),
+    ("/coingecko/api/v3/simple/price", "CoinGecko: prices by coin id"),
+    ("/coingecko/api/v3/coins/markets", "CoinGecko: coins with their market data"),
+    ("/tokenmetrics/v2/tokens", "Token Metrics: tokens and their ids"),
+    ("/tokenmetrics/v2/price", "Token Metrics: prices by token id"),
+    ("/tokenmetrics/v2/trading-signals", "Token Metrics: trading signals of the day"),
+    ("/tokenmetrics/v2/hourly-trading-signals", "Token Metrics: trading signals of the hour"),
+    ("/tokenmetrics/v2/trader-grades", "Token Metrics: trader grades"),
+    ("/mempool/api/v1/fees/recommended", "mempool.space: recommended fees"),
+    ("/mempool/api/blocks/tip/height", "mempool.space: height of the chain"),
 ];
 
 /// Connections served at once. Further ones wait in the listen queue.
@@ -126,12 +93,7 @@ pub async fn bind(config: &Config) -> io::Result<Sandbox> {
     let switch = FaultSwitch::new(config.seed, config.faults.clone());
     let world = Arc::new(World::new(config, &assets, now_us()));
     let router = apis::router(world, switch.clone());
-    Ok(Sandbox {
-        listener,
-        addr,
-        router,
-        switch,
-    })
+    Ok(Sandbox { listener, addr, router, switch })
 }
 
 impl Sandbox {
@@ -169,10 +131,7 @@ impl Sandbox {
         }
         // Each connection keeps a deadline of its own; the margin is for the scheduler.
         if !tasks.join(GRACE * 2).await {
-            tracing::warn!(
-                left = tasks.len(),
-                "sandbox connections did not end in time"
-            );
+            tracing::warn!(left = tasks.len(), "sandbox connections did not end in time");
         }
     }
 

@@ -92,11 +92,8 @@ struct Inside {
 impl Path {
     /// A path at step 0 with a day behind it, which began at `start` USD.
     pub(super) fn new(dice: ChaCha8Rng, volatility: f64, start: f64, daily_volume: f64) -> Self {
-        let volatility = if volatility.is_finite() {
-            volatility.clamp(0.0, VOLATILITY_MAX)
-        } else {
-            0.0
-        };
+        let volatility =
+            if volatility.is_finite() { volatility.clamp(0.0, VOLATILITY_MAX) } else { 0.0 };
         let step_sigma = volatility / YEAR_STEPS.sqrt();
         let bar_volume = daily_volume / DAY_BARS as f64;
         let mut open = start.ln();
@@ -139,22 +136,10 @@ impl Path {
         let oldest = self.past.front().unwrap_or(&self.bar);
         // The day slides with every step, so a part of the oldest bar has left it already.
         let open = oldest.open + done * (oldest.close - oldest.open);
-        let high = self
-            .past
-            .iter()
-            .fold(self.inside.high, |high, bar| high.max(bar.high));
-        let low = self
-            .past
-            .iter()
-            .fold(self.inside.low, |low, bar| low.min(bar.low));
+        let high = self.past.iter().fold(self.inside.high, |high, bar| high.max(bar.high));
+        let low = self.past.iter().fold(self.inside.low, |low, bar| low.min(bar.low));
         let whole: f64 = self.past.iter().map(|bar| bar.volume).sum();
-        let hour_ago = self
-            .past
-            .iter()
-            .rev()
-            .nth(HOUR_BARS - 1)
-            .unwrap_or(oldest)
-            .open;
+        let hour_ago = self.past.iter().rev().nth(HOUR_BARS - 1).unwrap_or(oldest).open;
         Point {
             step: (self.number - DAY_BARS) * BAR_STEPS + self.inside.done,
             price: self.inside.price.exp(),
@@ -194,13 +179,7 @@ impl Path {
         self.past.push_back(self.bar);
         self.number += 1;
         let open = self.bar.close;
-        let (bar, rest) = draw_bar(
-            &self.dice,
-            self.number,
-            open,
-            self.step_sigma,
-            self.bar_volume,
-        );
+        let (bar, rest) = draw_bar(&self.dice, self.number, open, self.step_sigma, self.bar_volume);
         self.bar = bar;
         self.inside = Inside::new(rest, open);
     }
@@ -208,14 +187,7 @@ impl Path {
 
 impl Inside {
     fn new(dice: ChaCha8Rng, open: f64) -> Self {
-        Self {
-            dice,
-            done: 0,
-            bridge: open,
-            price: open,
-            high: open,
-            low: open,
-        }
+        Self { dice, done: 0, bridge: open, price: open, high: open, low: open }
     }
 
     /// One step of the bridge: towards the close, the more so the nearer it is, and noise.
@@ -271,16 +243,7 @@ fn draw_bar(
     let low = ((open + close - reach()) / 2.0).min(open).min(close);
     let bustle: f64 = dice.sample(StandardNormal);
     let volume = bar_volume * (0.35 * bustle).exp();
-    (
-        Bar {
-            open,
-            close,
-            high,
-            low,
-            volume,
-        },
-        dice,
-    )
+    (Bar { open, close, high, low, volume }, dice)
 }
 
 #[cfg(test)]
@@ -336,10 +299,7 @@ mod tests {
                 last = log;
             }
             let yearly = (squares / samples as f64 * YEAR_STEPS / stride as f64).sqrt();
-            assert!(
-                (0.55..0.65).contains(&yearly),
-                "{yearly} at a stride of {stride}"
-            );
+            assert!((0.55..0.65).contains(&yearly), "{yearly} at a stride of {stride}");
         }
     }
 

@@ -69,13 +69,7 @@ impl<'a> Commands<'a> {
         let rate = f64::from(sessions.settings.limits.requests_per_s);
         let requests = TokenBucket::new(rate, rate * 2.0, now);
         let controls = TokenBucket::new(rate * 5.0, rate * 10.0, now);
-        Self {
-            sessions,
-            subscriber,
-            requests,
-            controls,
-            refused: 0,
-        }
+        Self { sessions, subscriber, requests, controls, refused: 0 }
     }
 
     /// Answers one message.
@@ -114,11 +108,7 @@ impl<'a> Commands<'a> {
 
     /// A ping or pong.
     pub(super) fn handle_control(&mut self, now: Instant) -> Verdict {
-        if self.controls.take(1.0, now) {
-            Verdict::Continue
-        } else {
-            Verdict::Flood
-        }
+        if self.controls.take(1.0, now) { Verdict::Continue } else { Verdict::Flood }
     }
 
     /// A message that this subprotocol does not have.
@@ -159,13 +149,12 @@ impl<'a> Commands<'a> {
     fn subscribe(&self, id: &RequestId, asked: &Subscribe) -> Result<Option<Bytes>, ErrorBody> {
         self.check_count(&asked.topics)?;
         let options = Options::from_request(asked)?;
-        self.subscriber
-            .subscribe(&asked.topics, &options, |rows: &[SubscribeRow]| {
-                for error in rows.iter().filter_map(|row| row.error.as_ref()) {
-                    self.metrics().error(error.code);
-                }
-                reply(id, &Rows { topics: rows })
-            });
+        self.subscriber.subscribe(&asked.topics, &options, |rows: &[SubscribeRow]| {
+            for error in rows.iter().filter_map(|row| row.error.as_ref()) {
+                self.metrics().error(error.code);
+            }
+            reply(id, &Rows { topics: rows })
+        });
         Ok(None)
     }
 
@@ -182,31 +171,15 @@ impl<'a> Commands<'a> {
         let reader = self.sessions.delivery.reader();
         let (pattern, cursor) = (query.pattern.as_deref(), query.cursor.as_deref());
         let page = reader.topics(pattern, query.limit, cursor, now_us())?;
-        Ok(Some(reply(
-            id,
-            &TopicsPage {
-                topics: page.rows,
-                next: page.next,
-            },
-        )))
+        Ok(Some(reply(id, &TopicsPage { topics: page.rows, next: page.next })))
     }
 
     fn snapshot(&self, id: &RequestId, query: &SnapshotQuery) -> Result<Option<Bytes>, ErrorBody> {
         self.check_count(&query.topics)?;
         let reader = self.sessions.delivery.reader();
-        let page = reader.snapshot(
-            &query.topics,
-            query.limit,
-            query.cursor.as_deref(),
-            now_us(),
-        )?;
-        Ok(Some(reply(
-            id,
-            &SnapshotsPage {
-                snapshots: page.rows,
-                next: page.next,
-            },
-        )))
+        let page =
+            reader.snapshot(&query.topics, query.limit, query.cursor.as_deref(), now_us())?;
+        Ok(Some(reply(id, &SnapshotsPage { snapshots: page.rows, next: page.next })))
     }
 
     fn replay(&self, id: &RequestId, asked: &Replay) -> Result<Option<Bytes>, ErrorBody> {
@@ -220,10 +193,7 @@ impl<'a> Commands<'a> {
         if topics.len() <= most {
             return Ok(());
         }
-        let message = format!(
-            "{} topics in one request; at most {most} may be",
-            topics.len()
-        );
+        let message = format!("{} topics in one request; at most {most} may be", topics.len());
         Err(ErrorBody::new(ErrorCode::TooManyTopics, message))
     }
 
@@ -239,19 +209,11 @@ impl<'a> Commands<'a> {
 
 /// An error in answer to a request.
 pub(super) fn failure(id: &RequestId, error: &ErrorBody) -> Bytes {
-    message(&Reply::<()> {
-        id,
-        result: None,
-        error: Some(error),
-    })
+    message(&Reply::<()> { id, result: None, error: Some(error) })
 }
 
 fn reply<T: Serialize>(id: &RequestId, result: &T) -> Bytes {
-    message(&Reply {
-        id,
-        result: Some(result),
-        error: None,
-    })
+    message(&Reply { id, result: Some(result), error: None })
 }
 
 /// Any message, as a text frame.

@@ -31,16 +31,10 @@ pub struct Refused {
 pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
     let headers = request.headers();
     let refuse = |status, message: &str| {
-        Err(Refused {
-            status,
-            error: ErrorBody::new(ErrorCode::BadRequest, message),
-        })
+        Err(Refused { status, error: ErrorBody::new(ErrorCode::BadRequest, message) })
     };
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "a WebSocket begins with GET over HTTP/1.1",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "a WebSocket begins with GET over HTTP/1.1");
     }
     if !has_token(headers, header::CONNECTION, "upgrade")
         || !has_token(headers, header::UPGRADE, "websocket")
@@ -49,10 +43,7 @@ pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
         return refuse(StatusCode::UPGRADE_REQUIRED, message);
     }
     if single(headers, header::SEC_WEBSOCKET_VERSION) != Some("13") {
-        return refuse(
-            StatusCode::UPGRADE_REQUIRED,
-            "`Sec-WebSocket-Version` must be 13",
-        );
+        return refuse(StatusCode::UPGRADE_REQUIRED, "`Sec-WebSocket-Version` must be 13");
     }
     let Some(key) = single(headers, header::SEC_WEBSOCKET_KEY).filter(|key| is_key(key)) else {
         let message = "`Sec-WebSocket-Key` must be 16 bytes in base64";
@@ -60,10 +51,7 @@ pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
     };
     let accept = HeaderValue::from_str(&derive_accept_key(key.as_bytes()));
     let Ok(accept) = accept else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "`Sec-WebSocket-Key` cannot be answered",
-        );
+        return refuse(StatusCode::BAD_REQUEST, "`Sec-WebSocket-Key` cannot be answered");
     };
     let mut answer = vec![
         (header::CONNECTION, HeaderValue::from_static("upgrade")),
@@ -108,9 +96,7 @@ fn is_key(key: &str) -> bool {
         return false;
     };
     body.len() == 22
-        && body
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && body.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
         && body.ends_with(['A', 'Q', 'g', 'w'])
 }
 
@@ -127,11 +113,7 @@ mod tests {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
         ];
         headers.retain(|(name, _)| !changes.iter().any(|(changed, _)| changed == name));
-        headers.extend(
-            changes
-                .iter()
-                .filter_map(|(name, value)| Some((*name, (*value)?))),
-        );
+        headers.extend(changes.iter().filter_map(|(name, value)| Some((*name, (*value)?))));
         let mut request = Request::builder().uri("/v1/ws");
         for (name, value) in headers {
             request = request.header(name, value);
@@ -143,26 +125,16 @@ mod tests {
     fn the_example_of_rfc_6455_is_answered_as_there() {
         let accepted = negotiate(&request(&[])).unwrap();
         let accept = (header::SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert!(
-            accepted
-                .headers
-                .contains(&(accept.0, HeaderValue::from_static(accept.1)))
-        );
+        assert!(accepted.headers.contains(&(accept.0, HeaderValue::from_static(accept.1))));
     }
 
     #[test]
     fn the_first_known_subprotocol_is_chosen_and_only_unknown_ones_are_refused() {
         let offer = |offer| negotiate(&request(&[("sec-websocket-protocol", Some(offer))]));
         let chosen = offer("other, tickwire.v1.json").unwrap();
-        let spoken = (
-            header::SEC_WEBSOCKET_PROTOCOL,
-            HeaderValue::from_static("tickwire.v1.json"),
-        );
+        let spoken = (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("tickwire.v1.json"));
         assert!(chosen.headers.contains(&spoken));
-        assert_eq!(
-            offer("tickwire.v9.json").unwrap_err().status,
-            StatusCode::BAD_REQUEST
-        );
+        assert_eq!(offer("tickwire.v9.json").unwrap_err().status, StatusCode::BAD_REQUEST);
     }
 
     #[test]
@@ -174,10 +146,7 @@ mod tests {
             (&[("sec-websocket-version", None)], 426),
             (&[("sec-websocket-key", None)], 400),
             (&[("sec-websocket-key", Some("short=="))], 400),
-            (
-                &[("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZR=="))],
-                400,
-            ),
+            (&[("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZR=="))], 400),
             (
                 &[
                     ("sec-websocket-key", Some("dGhlIHNhbXBsZSBub25jZQ==")),
@@ -186,11 +155,7 @@ mod tests {
                 400,
             ),
         ] {
-            assert_eq!(
-                negotiate(&request(changes)).unwrap_err().status,
-                status,
-                "{changes:?}"
-            );
+            assert_eq!(negotiate(&request(changes)).unwrap_err().status, status, "{changes:?}");
         }
     }
 }

@@ -34,13 +34,7 @@ impl Timers {
         now: Instant,
     ) -> Self {
         let first = ping_interval.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0);
-        Self {
-            ping_interval,
-            heartbeat,
-            write_deadline,
-            heard: now,
-            next_ping: now + first,
-        }
+        Self { ping_interval, heartbeat, write_deadline, heard: now, next_ping: now + first }
     }
 
     /// The client is alive.
@@ -117,21 +111,11 @@ mod tests {
                 Due::Heartbeat => flow.said = now,
                 due => seen.push((second, due)),
             }
-            if seen
-                .last()
-                .is_some_and(|(_, due)| matches!(due, Due::Close(_)))
-            {
+            if seen.last().is_some_and(|(_, due)| matches!(due, Due::Close(_))) {
                 break;
             }
         }
-        assert_eq!(
-            seen,
-            [
-                (20, Due::Ping),
-                (40, Due::Ping),
-                (45, Due::Close(Close::NoPong))
-            ]
-        );
+        assert_eq!(seen, [(20, Due::Ping), (40, Due::Ping), (45, Due::Close(Close::NoPong))]);
     }
 
     #[test]
@@ -156,10 +140,7 @@ mod tests {
         flow.progress = start + 10 * SECOND;
         assert_eq!(timers.due(&flow, start + 14 * SECOND), Due::Nothing);
         assert_eq!(timers.next(&flow), start + 15 * SECOND);
-        assert_eq!(
-            timers.due(&flow, start + 15 * SECOND),
-            Due::Close(Close::SlowConsumer)
-        );
+        assert_eq!(timers.due(&flow, start + 15 * SECOND), Due::Close(Close::SlowConsumer));
     }
 
     #[test]

@@ -54,9 +54,7 @@ impl Inbound {
             .max_write_buffer_size(1024)
             .max_message_size(Some(message_bytes))
             .max_frame_size(Some(message_bytes));
-        Self {
-            context: WebSocketContext::from_partially_read(read, Role::Server, Some(config)),
-        }
+        Self { context: WebSocketContext::from_partially_read(read, Role::Server, Some(config)) }
     }
 
     /// The next message. Answers that the protocol itself demands are added to `answers`.

@@ -40,10 +40,7 @@ impl Metrics {
             closes: Close::ALL
                 .map(|close| {
                     let code = close.code().to_string();
-                    (
-                        close,
-                        telemetry.counter("tickwire_closes_total", &[("code", &code)]),
-                    )
+                    (close, telemetry.counter("tickwire_closes_total", &[("code", &code)]))
                 })
                 .into(),
         }

@@ -60,13 +60,7 @@ impl Sessions {
         shutdown: Shutdown,
     ) -> Arc<Self> {
         let metrics = Metrics::new(telemetry);
-        Arc::new(Self {
-            settings,
-            delivery,
-            admission,
-            metrics,
-            shutdown,
-        })
+        Arc::new(Self { settings, delivery, admission, metrics, shutdown })
     }
 
     /// True while new clients are turned away because the server is about to stop.

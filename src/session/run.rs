@@ -150,11 +150,7 @@ impl<'a> Session<'a> {
 
     /// Waits for the next thing to happen and deals with it.
     async fn wait(&mut self, flow: &Flow, timer: Pin<&mut Sleep>) -> Option<End> {
-        let stage = if self.told_to_leave {
-            Stage::Closing
-        } else {
-            Stage::Draining
-        };
+        let stage = if self.told_to_leave { Stage::Closing } else { Stage::Draining };
         let may_read = flow.control_bytes <= ANSWERS_WAITING_MAX;
         let mut shutdown = self.shutdown.clone();
         tokio::select! {
@@ -184,8 +180,7 @@ impl<'a> Session<'a> {
         match due {
             Due::Ping => self.subscriber.ping(frame::frame(Opcode::Ping, b""), now),
             Due::Heartbeat => {
-                self.subscriber
-                    .send(message(&Heartbeat { time: now_us() }), now);
+                self.subscriber.send(message(&Heartbeat { time: now_us() }), now);
             }
             Due::Nothing | Due::Close(_) => {}
         }

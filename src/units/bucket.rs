@@ -14,12 +14,7 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// `rate` tokens a second, at most `burst` saved up.
     pub fn new(rate: f64, burst: f64, now: Instant) -> Self {
-        Self {
-            rate,
-            burst,
-            tokens: burst,
-            refilled: now,
-        }
+        Self { rate, burst, tokens: burst, refilled: now }
     }
 
     /// Takes `tokens` if they are there.

@@ -53,10 +53,7 @@ impl FromStr for Span {
             return Err(wrong());
         }
         let count: u64 = digits.parse().map_err(|_| wrong())?;
-        count
-            .checked_mul(unit_us)
-            .map(|us| Self(Duration::from_micros(us)))
-            .ok_or_else(wrong)
+        count.checked_mul(unit_us).map(|us| Self(Duration::from_micros(us))).ok_or_else(wrong)
     }
 }
 
@@ -73,9 +70,7 @@ impl fmt::Display for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -98,27 +93,14 @@ mod tests {
 
     #[test]
     fn a_duration_without_a_known_unit_is_refused() {
-        for text in [
-            "",
-            "10",
-            "s",
-            "-1s",
-            "1.5s",
-            "10 s",
-            "1w",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "10", "s", "-1s", "1.5s", "10 s", "1w", "99999999999999999999s"] {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }
 
     #[test]
     fn what_is_printed_reads_back() {
-        for span in [
-            Span::millis(1),
-            Span::secs(90),
-            Span(Duration::from_micros(7)),
-        ] {
+        for span in [Span::millis(1), Span::secs(90), Span(Duration::from_micros(7))] {
             assert_eq!(span.to_string().parse(), Ok(span));
         }
     }

@@ -128,9 +128,7 @@ mod tests {
             "{\"env\":\"KEY\",\"hunter2\":1}",
             "[\"hunter2\"]",
         ] {
-            let error = serde_json::from_str::<SecretSource>(text)
-                .unwrap_err()
-                .to_string();
+            let error = serde_json::from_str::<SecretSource>(text).unwrap_err().to_string();
             assert!(error.contains("must not stand here"), "{error}");
             assert!(!error.contains("hunter2"), "{error}");
         }
@@ -138,9 +136,7 @@ mod tests {
 
     #[test]
     fn a_missing_variable_is_named() {
-        let error = SecretSource::Env("TICKWIRE_TEST_UNSET".into())
-            .read()
-            .unwrap_err();
+        let error = SecretSource::Env("TICKWIRE_TEST_UNSET".into()).read().unwrap_err();
         assert_eq!(error, "environment variable TICKWIRE_TEST_UNSET is not set");
     }
 }

@@ -9,12 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct ByteSize(pub usize);
 
 /// Unit suffixes with their number of bytes, longest suffix first.
-const UNITS: [(&str, usize); 4] = [
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("B", 1),
-];
+const UNITS: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];
 
 impl ByteSize {
     /// Whole kibibytes.
@@ -57,9 +52,7 @@ impl fmt::Display for ByteSize {
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(de::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
@@ -75,12 +68,7 @@ mod tests {
 
     #[test]
     fn sizes_read_with_their_unit_and_print_the_same() {
-        for (text, bytes) in [
-            ("0B", 0),
-            ("64KiB", 65_536),
-            ("256MiB", 268_435_456),
-            ("1B", 1),
-        ] {
+        for (text, bytes) in [("0B", 0), ("64KiB", 65_536), ("256MiB", 268_435_456), ("1B", 1)] {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
             assert_eq!(ByteSize(bytes).to_string(), text);
         }
@@ -88,15 +76,7 @@ mod tests {
 
     #[test]
     fn a_size_without_a_known_unit_is_refused() {
-        for text in [
-            "",
-            "64",
-            "KiB",
-            "64KB",
-            "64 KiB",
-            "-1B",
-            "99999999999999999999B",
-        ] {
+        for text in ["", "64", "KiB", "64KB", "64 KiB", "-1B", "99999999999999999999B"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }
     }

@@ -23,10 +23,7 @@ pub struct Backoff {
 impl Backoff {
     /// No failure yet.
     pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            failures: 0,
-        }
+        Self { interval, failures: 0 }
     }
 
     /// Counts a failure and says how long to wait.

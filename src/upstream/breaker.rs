@@ -32,11 +32,7 @@ enum State {
 
 impl Default for CircuitBreaker {
     fn default() -> Self {
-        Self {
-            state: State::Closed,
-            failures: 0,
-            open_for: OPEN_FIRST,
-        }
+        Self { state: State::Closed, failures: 0, open_for: OPEN_FIRST }
     }
 }
 
@@ -71,9 +67,7 @@ impl CircuitBreaker {
             State::Closed | State::Open { .. } => {}
             State::HalfOpen => self.open_for = (self.open_for * 2).min(OPEN_LONGEST),
         }
-        self.state = State::Open {
-            until: now + self.open_for,
-        };
+        self.state = State::Open { until: now + self.open_for };
     }
 
     /// Until when requests are held back, while they are.

@@ -43,11 +43,7 @@ impl Budget {
             host,
             per_minute,
             bucket: TokenBucket::new(rate / 60.0, rate, now),
-            month: per_month.map(|limit| Month {
-                limit,
-                used: 0,
-                index: i64::MIN,
-            }),
+            month: per_month.map(|limit| Month { limit, used: 0, index: i64::MIN }),
             held_until: None,
         }
     }
@@ -158,10 +154,7 @@ impl Budgets {
         telemetry: &Telemetry,
         now: Instant,
     ) -> Share {
-        let known = self
-            .0
-            .iter()
-            .find(|entry| entry.host == host && entry.key.as_ref() == key);
+        let known = self.0.iter().find(|entry| entry.host == host && entry.key.as_ref() == key);
         if let Some(entry) = known {
             return entry.share(config.weight);
         }
@@ -169,10 +162,8 @@ impl Budgets {
             0 => host.to_owned(),
             others => format!("{host}#{}", others + 1),
         };
-        let remaining = telemetry.gauge(
-            "tickwire_upstream_budget_remaining",
-            &[("host", label.as_str())],
-        );
+        let remaining =
+            telemetry.gauge("tickwire_upstream_budget_remaining", &[("host", label.as_str())]);
         remaining.set(f64::from(config.per_minute));
         let budget = Budget::new(label, config.per_minute, config.per_month, now);
         let entry = Entry {
@@ -189,11 +180,7 @@ impl Budgets {
 
 impl Entry {
     fn share(&self, weight: u32) -> Share {
-        Share {
-            budget: self.budget.clone(),
-            weight,
-            remaining: self.remaining.clone(),
-        }
+        Share { budget: self.budget.clone(), weight, remaining: self.remaining.clone() }
     }
 }
 
@@ -238,12 +225,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn config(per_minute: u32, weight: u32) -> BudgetConfig {
-        BudgetConfig {
-            host: None,
-            per_minute,
-            weight,
-            per_month: None,
-        }
+        BudgetConfig { host: None, per_minute, weight, per_month: None }
     }
 
     #[test]
@@ -262,14 +244,8 @@ mod tests {
         assert_eq!(other.take(0, now, 0), Ok(()));
         assert_eq!(other.report(now, 0).host, "binance#2");
         let text = telemetry.render();
-        assert!(
-            text.contains(r#"budget_remaining{host="binance"} 0"#),
-            "{text}"
-        );
-        assert!(
-            text.contains(r#"budget_remaining{host="binance#2"} 4"#),
-            "{text}"
-        );
+        assert!(text.contains(r#"budget_remaining{host="binance"} 0"#), "{text}");
+        assert!(text.contains(r#"budget_remaining{host="binance#2"} 4"#), "{text}");
     }
 
     #[test]

@@ -23,9 +23,7 @@ impl Clock {
     #[cfg(test)]
     pub fn tokio(start: Micros) -> Self {
         let began = tokio::time::Instant::now();
-        Self(Arc::new(move || {
-            start + crate::units::Span(began.elapsed()).as_us()
-        }))
+        Self(Arc::new(move || start + crate::units::Span(began.elapsed()).as_us()))
     }
 }
 

@@ -188,8 +188,7 @@ impl FeedConfig {
 
     /// Age at which a topic of this feed is stale.
     pub fn stale_after(&self) -> Span {
-        self.stale_after
-            .unwrap_or(Span(self.every.0.saturating_mul(5)))
+        self.stale_after.unwrap_or(Span(self.every.0.saturating_mul(5)))
     }
 }
 

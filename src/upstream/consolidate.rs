@@ -25,14 +25,9 @@ pub struct SourceView<'a> {
 /// `prefer`, else the first live one.
 pub fn choose(sources: &[SourceView<'_>], prefer: &[String]) -> Option<usize> {
     let first = |wanted: &dyn Fn(&SourceView<'_>) -> bool| {
-        sources
-            .iter()
-            .position(|source| source.live && wanted(source))
+        sources.iter().position(|source| source.live && wanted(source))
     };
-    prefer
-        .iter()
-        .find_map(|name| first(&|source| source.feed == name))
-        .or_else(|| first(&|_| true))
+    prefer.iter().find_map(|name| first(&|source| source.feed == name)).or_else(|| first(&|_| true))
 }
 
 /// Holds every source's last tick by symbol and publishes the chosen one.
@@ -92,11 +87,7 @@ impl Consolidator {
     /// Takes a tick that `feed` published at `rx`, changed or merely confirmed. Anything but a
     /// source's price is ignored.
     pub fn offer(&self, tick: &Tick, feed: &Source, rx: Micros, stale_after: Micros) {
-        let order = self
-            .feeds
-            .iter()
-            .position(|known| known == feed)
-            .unwrap_or(self.feeds.len());
+        let order = self.feeds.iter().position(|known| known == feed).unwrap_or(self.feeds.len());
         for (symbol, borrowed) in self.symbols_of(&tick.topic) {
             let Some(entry) = self.entry(&symbol) else {
                 continue;
@@ -121,10 +112,7 @@ impl Consolidator {
                 continue;
             };
             let mut entry = entry.lock();
-            let held = entry
-                .sources
-                .iter_mut()
-                .find(|held| held.tick.topic == *topic);
+            let held = entry.sources.iter_mut().find(|held| held.tick.topic == *topic);
             if let Some(held) = held {
                 held.blocked |= trouble.blocked;
             }
@@ -136,11 +124,7 @@ impl Consolidator {
 
     /// Lets time pass: a source that has gone stale leaves and the next in order takes over.
     pub fn sweep(&self, now: Micros) {
-        let entries: Vec<_> = self
-            .symbols
-            .iter()
-            .map(|entry| entry.value().clone())
-            .collect();
+        let entries: Vec<_> = self.symbols.iter().map(|entry| entry.value().clone()).collect();
         for entry in entries {
             self.refresh(&mut entry.lock(), None, now);
         }
@@ -157,10 +141,7 @@ impl Consolidator {
             entry.shown = None;
             return;
         };
-        let shown = Shown {
-            topic: held.tick.topic.clone(),
-            live,
-        };
+        let shown = Shown { topic: held.tick.topic.clone(), live };
         if entry.shown.as_ref() == Some(&shown) && offered != Some(&held.tick.topic) {
             return;
         }
@@ -169,8 +150,7 @@ impl Consolidator {
             data: consolidated(&held.tick.data, live),
             ts: held.tick.ts,
         };
-        self.hub
-            .publish(&tick, &held.feed, held.rx, held.stale_after);
+        self.hub.publish(&tick, &held.feed, held.rx, held.stale_after);
         entry.shown = Some(shown);
     }
 
@@ -183,10 +163,8 @@ impl Consolidator {
             sources: Vec::new(),
             shown: None,
         };
-        let entry = self
-            .symbols
-            .entry(symbol.clone())
-            .or_insert_with(|| Arc::new(Mutex::new(entry)));
+        let entry =
+            self.symbols.entry(symbol.clone()).or_insert_with(|| Arc::new(Mutex::new(entry)));
         Some(entry.clone())
     }
 
@@ -215,8 +193,7 @@ impl Consolidator {
 
 impl Entry {
     fn hold(&mut self, new: Held) {
-        self.sources
-            .retain(|held| held.tick.topic != new.tick.topic);
+        self.sources.retain(|held| held.tick.topic != new.tick.topic);
         let at = self.sources.partition_point(|held| held.rank < new.rank);
         self.sources.insert(at, new);
     }
@@ -232,8 +209,7 @@ impl Held {
 }
 
 fn consolidated(data: &Data, live: usize) -> Data {
-    data.clone()
-        .with("sources", i64::try_from(live).unwrap_or(i64::MAX))
+    data.clone().with("sources", i64::try_from(live).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -139,15 +139,8 @@ impl Feed {
             let reason = reason.as_str();
             tracing::warn!(feed = %self.name(), reason, error = message, "feed fails");
         }
-        inner.failing = Some(Failing {
-            reason,
-            failures: failures.saturating_add(1),
-        });
-        inner.last_error = Some(ErrorReport {
-            reason,
-            at: now,
-            message: message.to_owned(),
-        });
+        inner.failing = Some(Failing { reason, failures: failures.saturating_add(1) });
+        inner.last_error = Some(ErrorReport { reason, at: now, message: message.to_owned() });
         self.tell_changed(&mut inner, now);
     }
 
@@ -181,11 +174,8 @@ impl Feed {
         let mut inner = self.inner.lock();
         let since = inner.last_success.unwrap_or(self.started);
         let age_us = u64::try_from(now.saturating_sub(since)).unwrap_or(0);
-        self.metrics
-            .age(Duration::from_micros(age_us).as_secs_f64());
-        let due = inner
-            .told
-            .is_none_or(|(_, at)| now.saturating_sub(at) >= STATUS_EVERY);
+        self.metrics.age(Duration::from_micros(age_us).as_secs_f64());
+        let due = inner.told.is_none_or(|(_, at)| now.saturating_sub(at) >= STATUS_EVERY);
         if due {
             self.tell(&mut inner, now);
         } else {
@@ -218,13 +208,8 @@ impl Feed {
             .with_opt("retry_at", retry_at)
             .with("breaker", status.breaker.as_str())
             .with_opt("budget_remaining", remaining);
-        let tick = Tick {
-            topic: self.identity.status.clone(),
-            data,
-            ts: Some(now),
-        };
-        self.hub
-            .publish(&tick, &self.identity.name, now, 3 * STATUS_EVERY);
+        let tick = Tick { topic: self.identity.status.clone(), data, ts: Some(now) };
+        self.hub.publish(&tick, &self.identity.name, now, 3 * STATUS_EVERY);
     }
 
     /// The feed as it is reported.
@@ -240,10 +225,7 @@ impl Feed {
             next_due: inner.next_due,
             interval_ms: Span(inner.interval).as_ms(),
             breaker: inner.breaker,
-            budget: self
-                .budget
-                .as_ref()
-                .map(|share| share.report(Instant::now().into_std(), now)),
+            budget: self.budget.as_ref().map(|share| share.report(Instant::now().into_std(), now)),
             last_error: inner.last_error.clone(),
         }
     }
@@ -272,11 +254,7 @@ impl Inner {
             (None, State::Live) => None,
             (None, State::Stale | State::Down) => Some(Reason::NoData),
         };
-        Status {
-            state,
-            breaker: self.breaker,
-            reason,
-        }
+        Status { state, breaker: self.breaker, reason }
     }
 
     fn age_ms(&self, now: Micros) -> Option<u64> {

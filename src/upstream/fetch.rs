@@ -62,11 +62,6 @@ pub struct FetchError {
 impl FetchError {
     /// A failure about which the upstream said nothing more.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self {
-            reason,
-            message: message.into(),
-            retry_after: None,
-            used: None,
-        }
+        Self { reason, message: message.into(), retry_after: None, used: None }
     }
 }

@@ -77,10 +77,7 @@ impl Clients {
         if !matches!(scheme, "http" | "https") || target.base.cannot_be_a_base() {
             return Err(format!("`{scheme}` is no scheme that can be polled"));
         }
-        let key = (
-            target.base.origin().ascii_serialization(),
-            target.allow_private,
-        );
+        let key = (target.base.origin().ascii_serialization(), target.allow_private);
         let client = match self.0.get(&key) {
             Some(client) => client.clone(),
             None => {
@@ -219,11 +216,7 @@ impl Http {
             status if status.is_success() => Some(self.body(response).await?),
             _ => return Err(refused(&response)),
         };
-        Ok(Answer {
-            body,
-            validators,
-            used: None,
-        })
+        Ok(Answer { body, validators, used: None })
     }
 
     async fn body(&self, mut response: Response) -> Result<Bytes, FetchError> {
@@ -236,11 +229,7 @@ impl Http {
             return Err(too_large());
         }
         let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.classify(error))?
-        {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(error))? {
             if body.len() + chunk.len() > BODY_MAX {
                 return Err(too_large());
             }
@@ -297,10 +286,7 @@ fn refused(response: &Response) -> FetchError {
         300..=399 => format!("status {status}: redirects are followed within one host only"),
         _ => format!("status {status}"),
     };
-    FetchError {
-        retry_after,
-        ..FetchError::new(reason, message)
-    }
+    FetchError { retry_after, ..FetchError::new(reason, message) }
 }
 
 fn closed_unanswered(error: &reqwest::Error) -> bool {
@@ -324,9 +310,7 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
             return Some(found);
         }
         // An error of I/O passes over the error that it wraps when it is asked for its source.
-        let wrapped = error
-            .downcast_ref::<std::io::Error>()
-            .and_then(std::io::Error::get_ref);
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         next = match wrapped {
             Some(wrapped) => Some(wrapped),
             None => error.source(),

@@ -42,24 +42,16 @@ impl Metrics {
     /// Registers the handles of `feed`.
     pub fn new(telemetry: &Telemetry, feed: &str) -> Self {
         let labels = [("feed", feed)];
-        let outcomes = [OK, NOT_MODIFIED]
-            .into_iter()
-            .chain(FAILURES.map(Reason::as_str));
+        let outcomes = [OK, NOT_MODIFIED].into_iter().chain(FAILURES.map(Reason::as_str));
         let outcome = |outcome| {
             let labels = [("feed", feed), ("outcome", outcome)];
-            (
-                outcome,
-                telemetry.counter("tickwire_upstream_requests_total", &labels),
-            )
+            (outcome, telemetry.counter("tickwire_upstream_requests_total", &labels))
         };
         Self {
             outcomes: outcomes.map(outcome).collect(),
             quarantined: Fault::ALL.map(|fault| {
                 let labels = [("feed", feed), ("reason", fault.as_str())];
-                (
-                    fault,
-                    telemetry.counter("tickwire_quarantined_total", &labels),
-                )
+                (fault, telemetry.counter("tickwire_quarantined_total", &labels))
             }),
             duration: telemetry.histogram("tickwire_upstream_request_duration_seconds", &labels),
             restarts: telemetry.counter("tickwire_upstream_restarts_total", &labels),
@@ -80,30 +72,12 @@ impl Metrics {
                 "tickwire_upstream_request_duration_seconds",
                 "Time from a request to its whole answer",
             ),
-            (
-                "tickwire_upstream_breaker_state",
-                "Circuit breaker: 0 closed, 1 half-open, 2 open",
-            ),
-            (
-                "tickwire_upstream_budget_remaining",
-                "Units that may still be asked of a host",
-            ),
-            (
-                "tickwire_upstream_restarts_total",
-                "Feeds restarted after a panic",
-            ),
-            (
-                "tickwire_upstream_skipped_total",
-                "Synthetic updates that came too late to be made",
-            ),
-            (
-                "tickwire_feed_age_seconds",
-                "Time since a feed delivered last, or since the start",
-            ),
-            (
-                "tickwire_quarantined_total",
-                "Ticks held back because they cannot be true",
-            ),
+            ("tickwire_upstream_breaker_state", "Circuit breaker: 0 closed, 1 half-open, 2 open"),
+            ("tickwire_upstream_budget_remaining", "Units that may still be asked of a host"),
+            ("tickwire_upstream_restarts_total", "Feeds restarted after a panic"),
+            ("tickwire_upstream_skipped_total", "Synthetic updates that came too late to be made"),
+            ("tickwire_feed_age_seconds", "Time since a feed delivered last, or since the start"),
+            ("tickwire_quarantined_total", "Ticks held back because they cannot be true"),
         ] {
             telemetry.describe(name, text);
         }

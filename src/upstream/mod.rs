@@ -100,10 +100,7 @@ struct Runner {
 
 enum Kind {
     Synthetic,
-    Poll {
-        fetch: Arc<dyn Fetch>,
-        factory: Factory,
-    },
+    Poll { fetch: Arc<dyn Fetch>, factory: Factory },
 }
 
 /// Reports on the feeds.
@@ -130,15 +127,10 @@ impl Upstream {
         let mut runners = Vec::with_capacity(feeds.len());
         for config in feeds {
             let feed = config.name.clone();
-            let runner = builder
-                .runner(config)
-                .map_err(|message| BuildError { feed, message })?;
+            let runner = builder.runner(config).map_err(|message| BuildError { feed, message })?;
             runners.push(runner);
         }
-        let names: Vec<Source> = runners
-            .iter()
-            .map(|runner| runner.feed.name().clone())
-            .collect();
+        let names: Vec<Source> = runners.iter().map(|runner| runner.feed.name().clone()).collect();
         let Builder { clock, deps, .. } = builder;
         Ok(Self {
             consolidator: Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names)),
@@ -181,15 +173,8 @@ impl Upstream {
                         config.max_jump_pct,
                     );
                     let first = Instant::now() + offset;
-                    let work = Poll::new(
-                        feed.clone(),
-                        clock,
-                        fetch,
-                        factory,
-                        publisher,
-                        interval,
-                        first,
-                    );
+                    let work =
+                        Poll::new(feed.clone(), clock, fetch, factory, publisher, interval, first);
                     spawn(tasks, &feed, supervise(work, shutdown.clone()));
                 }
             }
@@ -246,22 +231,12 @@ impl Builder {
         };
         let metrics = Metrics::new(&self.deps.telemetry, &config.name);
         let hub = self.deps.hub.clone();
-        let feed = Arc::new(Feed::new(
-            identity,
-            hub,
-            self.clock.clone(),
-            budget,
-            metrics,
-        ));
+        let feed = Arc::new(Feed::new(identity, hub, self.clock.clone(), budget, metrics));
         Ok(Runner { feed, config, kind })
     }
 
     fn poll(&mut self, config: &FeedConfig) -> Result<(Kind, Option<budget::Share>), String> {
-        let key = config
-            .api_key
-            .as_ref()
-            .map(|source| source.read())
-            .transpose()?;
+        let key = config.api_key.as_ref().map(|source| source.read()).transpose()?;
         let target = self.target(config)?;
         if key.is_some() && target.base.scheme() == "http" && !target.allow_private {
             return Err("a key is not sent over plain http".to_owned());
@@ -271,16 +246,12 @@ impl Builder {
             let host = budget.host.as_deref().unwrap_or(&host);
             let now = Instant::now().into_std();
             let telemetry = &self.deps.telemetry;
-            self.budgets
-                .share(host, key.as_ref(), budget, telemetry, now)
+            self.budgets.share(host, key.as_ref(), budget, telemetry, now)
         });
         let fetch: Arc<dyn Fetch> = Arc::new(self.clients.http(target)?);
         // Made once here, so that a mistake in the configuration is told before anything starts.
         drop(providers::build(config, key.clone())?);
-        let kind = Kind::Poll {
-            fetch,
-            factory: factory(config.clone(), key),
-        };
+        let kind = Kind::Poll { fetch, factory: factory(config.clone(), key) };
         Ok((kind, share))
     }
 

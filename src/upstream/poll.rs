@@ -92,11 +92,7 @@ impl Poll {
 
     /// Makes all requests of one poll.
     async fn poll(&mut self, provider: &mut dyn Provider, prepared: bool) -> Report {
-        let requests = if prepared {
-            provider.requests()
-        } else {
-            provider.preparation()
-        };
+        let requests = if prepared { provider.requests() } else { provider.preparation() };
         self.remembered.keep(&requests);
         let mut report = Report::default();
         for request in &requests {
@@ -180,11 +176,7 @@ impl Poll {
                     let message = "unchanged since an answer that we do not have";
                     FetchError::new(Reason::BadBody, message)
                 })?;
-                Batch {
-                    ticks: held.ticks.clone(),
-                    missing: held.missing.clone(),
-                    next_in: None,
-                }
+                Batch { ticks: held.ticks.clone(), missing: held.missing.clone(), next_in: None }
             }
         };
         self.feed.metrics().answered(modified);
@@ -216,8 +208,7 @@ impl Poll {
     /// Something came of a poll, though not everything may have.
     fn succeeded(&mut self, report: Report, prepared: bool) {
         let (now, wall) = (Instant::now(), self.clock.now());
-        self.pace
-            .succeeded(now.into_std(), report.next_in, rand::random());
+        self.pace.succeeded(now.into_std(), report.next_in, rand::random());
         let complaint = report.complaint(prepared);
         self.obey(complaint.as_ref(), now);
         self.feed.breaker(self.pace.breaker(), wall);
@@ -312,10 +303,7 @@ impl Work for Poll {
         self.feed.metrics().restarts.increment(1);
         let feed = self.feed.name();
         tracing::error!(%feed, error = message, "feed panicked and is restarted");
-        self.failed(&FetchError::new(
-            Reason::BadBody,
-            format!("panicked: {message}"),
-        ));
+        self.failed(&FetchError::new(Reason::BadBody, format!("panicked: {message}")));
         // The restart itself is delay enough while the breaker is closed.
         if self.pace.breaker() == Breaker::Closed {
             self.pace.at_once(Instant::now().into_std());

@@ -74,11 +74,8 @@ impl Publisher {
                         tracing::warn!(%feed, %topic, reason, "quarantined; more is counted");
                         self.burst = true;
                     }
-                    let trouble = Trouble {
-                        reason: Reason::Quarantined,
-                        retry_at: None,
-                        blocked: false,
-                    };
+                    let trouble =
+                        Trouble { reason: Reason::Quarantined, retry_at: None, blocked: false };
                     self.hub.trouble(&tick.topic, self.feed.name(), trouble, rx);
                     published.quarantined += 1;
                 }
@@ -105,8 +102,7 @@ impl Publisher {
     pub fn trouble(&self, trouble: Trouble, now: Micros) {
         for topic in &self.topics {
             self.hub.trouble(topic, self.feed.name(), trouble, now);
-            self.consolidator
-                .trouble(topic, self.feed.name(), trouble, now);
+            self.consolidator.trouble(topic, self.feed.name(), trouble, now);
         }
     }
 }

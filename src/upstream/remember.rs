@@ -49,10 +49,7 @@ impl Remembered {
             self.0.push(Known {
                 request: request.clone(),
                 validators,
-                held: Held {
-                    ticks: batch.ticks.clone(),
-                    missing: batch.missing.clone(),
-                },
+                held: Held { ticks: batch.ticks.clone(), missing: batch.missing.clone() },
             });
         }
     }

@@ -37,12 +37,7 @@ impl Schedule {
     /// that a polite wait makes nothing stale.
     pub fn new(interval: Duration, stale_after: Duration, first: Instant) -> Self {
         let interval = interval.max(Duration::from_millis(1));
-        Self {
-            interval,
-            hint_max: interval.max(stale_after / 2),
-            slot: first,
-            due: first,
-        }
+        Self { interval, hint_max: interval.max(stale_after / 2), slot: first, due: first }
     }
 
     /// When the next poll is due.
@@ -62,10 +57,7 @@ impl Schedule {
         self.slot += self.interval * self.slots_behind(now);
         let early = self.interval.mul_f64(JITTER);
         let late = self.interval.mul_f64(2.0 * JITTER * unit(random));
-        self.due = (self.slot + late)
-            .checked_sub(early)
-            .unwrap_or(now)
-            .max(now);
+        self.due = (self.slot + late).checked_sub(early).unwrap_or(now).max(now);
     }
 
     /// A poll failed: the next is due `delay` after `now`.
@@ -135,9 +127,8 @@ mod tests {
 
     #[test]
     fn feeds_start_one_after_another_within_a_second() {
-        let offsets: Vec<_> = (0..5)
-            .map(|index| start_offset(index, 5, 10 * SECOND, 0.5))
-            .collect();
+        let offsets: Vec<_> =
+            (0..5).map(|index| start_offset(index, 5, 10 * SECOND, 0.5)).collect();
         assert_eq!(offsets[0], Duration::ZERO);
         assert!(offsets.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(offsets[4] < SECOND);

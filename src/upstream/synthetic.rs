@@ -67,14 +67,7 @@ impl Synthetic {
                 pad: "x".repeat(load.payload_bytes.saturating_sub(around)),
             })
         };
-        Self {
-            lanes: (0..load.topics).filter_map(lane).collect(),
-            feed,
-            hub,
-            clock,
-            load,
-            made: 0,
-        }
+        Self { lanes: (0..load.topics).filter_map(lane).collect(), feed, hub, clock, load, made: 0 }
     }
 
     fn publish(&mut self) {
@@ -86,14 +79,11 @@ impl Synthetic {
         let now = self.clock.now();
         let tick = Tick {
             topic: lane.slot.topic().clone(),
-            data: Data::new()
-                .with("n", self.made)
-                .with("pad", lane.pad.as_str()),
+            data: Data::new().with("n", self.made).with("pad", lane.pad.as_str()),
             ts: Some(now),
         };
         let (name, stale_after) = (self.feed.name(), self.feed.stale_after());
-        self.hub
-            .publish_to(&lane.slot, &tick, name, now, stale_after);
+        self.hub.publish_to(&lane.slot, &tick, name, now, stale_after);
         self.made += 1;
     }
 
@@ -141,8 +131,7 @@ impl Work for Synthetic {
         self.feed.metrics().restarts.increment(1);
         let feed = self.feed.name();
         tracing::error!(%feed, error = message, "feed panicked and is restarted");
-        self.feed
-            .failed(Reason::NoData, "panicked", self.clock.now());
+        self.feed.failed(Reason::NoData, "panicked", self.clock.now());
     }
 }
 

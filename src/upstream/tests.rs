@@ -13,11 +13,7 @@ fn feed(toml: &str) -> FeedConfig {
 fn build(feeds: &[&str], sandbox_url: Option<&str>) -> Result<Upstream, BuildError> {
     let telemetry = Telemetry::new().unwrap();
     let hub = Hub::new(hub::Config::default(), 1, "e".into(), &telemetry);
-    let deps = Deps {
-        hub: Arc::new(hub),
-        telemetry,
-        sandbox_url: sandbox_url.map(str::to_owned),
-    };
+    let deps = Deps { hub: Arc::new(hub), telemetry, sandbox_url: sandbox_url.map(str::to_owned) };
     let feeds = feeds.iter().map(|toml| feed(toml)).collect();
     Upstream::build(feeds, ConsolidateConfig::default(), deps)
 }
@@ -29,31 +25,11 @@ fn a_feed_that_cannot_be_set_up_is_named() {
     for (toml, feed, message) in [
         ("name = 'a.b'\nprovider = 'synthetic'", "a.b", "no dot"),
         ("name = ''\nprovider = 'synthetic'", "", "token"),
-        (
-            "name = 'bench'\nprovider = 'synthetic'",
-            "bench",
-            "another feed",
-        ),
-        (
-            "name = 'x'\nprovider = 'synthetic'\nevery = '0s'",
-            "x",
-            "`every`",
-        ),
-        (
-            "name = 'x'\nprovider = 'binance'\nbase_url = 'sandbox:/b'",
-            "x",
-            "sandbox",
-        ),
-        (
-            "name = 'x'\nprovider = 'binance'\nbase_url = 'nonsense'",
-            "x",
-            "no URL",
-        ),
-        (
-            "name = 'x'\nprovider = 'binance'\nbase_url = 'ftp://a.b'",
-            "x",
-            "scheme",
-        ),
+        ("name = 'bench'\nprovider = 'synthetic'", "bench", "another feed"),
+        ("name = 'x'\nprovider = 'synthetic'\nevery = '0s'", "x", "`every`"),
+        ("name = 'x'\nprovider = 'binance'\nbase_url = 'sandbox:/b'", "x", "sandbox"),
+        ("name = 'x'\nprovider = 'binance'\nbase_url = 'nonsense'", "x", "no URL"),
+        ("name = 'x'\nprovider = 'binance'\nbase_url = 'ftp://a.b'", "x", "scheme"),
         (
             "name = 'x'\nprovider = 'binance'\napi_key = { env = 'TICKWIRE_TEST_UNSET' }",
             "x",

@@ -31,12 +31,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 4] = [
-        Self::NotPositive,
-        Self::Jump,
-        Self::OutOfOrder,
-        Self::Future,
-    ];
+    pub const ALL: [Self; 4] = [Self::NotPositive, Self::Jump, Self::OutOfOrder, Self::Future];
 
     /// The name in metric labels and logs.
     pub fn as_str(self) -> &'static str {
@@ -67,10 +62,7 @@ struct Seen {
 impl Validator {
     /// Nothing accepted yet: the first value of a topic is taken as it is.
     pub fn new(jump_max_pct: f64) -> Self {
-        Self {
-            jump_max_pct,
-            seen: HashMap::new(),
-        }
+        Self { jump_max_pct, seen: HashMap::new() }
     }
 
     /// Accepts `tick` and remembers it.

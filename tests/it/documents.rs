@@ -23,9 +23,7 @@ async fn every_metric_stands_in_the_readme_and_every_one_there_exists() {
     let mut client = server.client().await;
     client.subscribe(&[">"], json!({})).await;
     client.event_of("update").await;
-    server
-        .metric_reaches("tickwire_upstream_requests_total", "ok", 1.0)
-        .await;
+    server.metric_reaches("tickwire_upstream_requests_total", "ok", 1.0).await;
     server.metric_reaches("tickwire_topics", "live", 1.0).await;
     let (_, text) = server.get("/metrics").await;
     let served: BTreeSet<_> = text
@@ -52,11 +50,7 @@ fn the_architecture_names_every_module() {
 
 #[test]
 fn the_readme_begins_with_the_two_commands() {
-    let first_screen: String = read("README.md")
-        .lines()
-        .take(40)
-        .collect::<Vec<_>>()
-        .join("\n");
+    let first_screen: String = read("README.md").lines().take(40).collect::<Vec<_>>().join("\n");
     for command in ["cargo run --release", "cargo test", "http://127.0.0.1:8080"] {
         assert!(first_screen.contains(command), "{command}");
     }

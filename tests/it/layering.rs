@@ -21,16 +21,10 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("bus", &["hub", "protocol"]),
     ("delivery", &["hub", "protocol"]),
     ("session", &["protocol", "access", "delivery"]),
-    (
-        "http",
-        &["protocol", "access", "hub", "delivery", "session"],
-    ),
+    ("http", &["protocol", "access", "hub", "delivery", "session"]),
     ("sandbox", &[]),
     ("server", &["http", "access"]),
-    (
-        "config",
-        &["server", "access", "delivery", "hub", "sandbox", "upstream"],
-    ),
+    ("config", &["server", "access", "delivery", "hub", "sandbox", "upstream"]),
     ("cli", ANY),
     ("app", ANY),
     ("main", ANY),
@@ -82,20 +76,12 @@ fn sources(dir: &str) -> Vec<PathBuf> {
 
 fn relative(path: &Path) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    path.strip_prefix(root)
-        .unwrap()
-        .to_string_lossy()
-        .into_owned()
+    path.strip_prefix(root).unwrap().to_string_lossy().into_owned()
 }
 
 fn module(path: &Path) -> String {
     let name = relative(path);
-    let first = name
-        .strip_prefix("src/")
-        .unwrap()
-        .split('/')
-        .next()
-        .unwrap();
+    let first = name.strip_prefix("src/").unwrap().split('/').next().unwrap();
     first.trim_end_matches(".rs").to_owned()
 }
 
@@ -104,11 +90,8 @@ fn uses(text: &str) -> BTreeSet<String> {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let mut found = BTreeSet::new();
     let mut add = |name: &str| {
-        let name: String = name
-            .trim_start()
-            .chars()
-            .take_while(|c| c.is_alphanumeric() || *c == '_')
-            .collect();
+        let name: String =
+            name.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if !name.is_empty() {
             found.insert(name);
         }
@@ -170,10 +153,7 @@ fn modules_use_only_what_the_table_allows() {
 #[test]
 fn the_reader_of_edges_sees_groups_and_single_paths() {
     let text = "use crate::{a::{B, c}, d, e::F};\nuse crate::g::H; let x = crate::i::j();";
-    assert_eq!(
-        uses(text).into_iter().collect::<Vec<_>>(),
-        ["a", "d", "e", "g", "i"]
-    );
+    assert_eq!(uses(text).into_iter().collect::<Vec<_>>(), ["a", "d", "e", "g", "i"]);
 }
 
 #[test]
@@ -199,9 +179,7 @@ fn what_decides_does_not_act() {
         let text = fs::read_to_string(&path).unwrap();
         let text = text.split("#[cfg(test)]").next().unwrap();
         wrong.extend(
-            acts.iter()
-                .filter(|act| text.contains(**act))
-                .map(|act| format!("{name}: {act}")),
+            acts.iter().filter(|act| text.contains(**act)).map(|act| format!("{name}: {act}")),
         );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -210,32 +188,20 @@ fn what_decides_does_not_act() {
 #[test]
 fn the_hub_never_awaits() {
     for path in sources("src/hub") {
-        assert!(
-            !fs::read_to_string(&path).unwrap().contains(".await"),
-            "{}",
-            relative(&path)
-        );
+        assert!(!fs::read_to_string(&path).unwrap().contains(".await"), "{}", relative(&path));
     }
 }
 
 #[test]
 fn files_and_functions_stay_small() {
     let mut wrong = Vec::new();
-    for path in sources("src")
-        .into_iter()
-        .chain(sources("tests"))
-        .chain(sources("benches"))
-    {
+    for path in sources("src").into_iter().chain(sources("tests")).chain(sources("benches")) {
         let (name, text) = (relative(&path), fs::read_to_string(&path).unwrap());
         let lines: Vec<_> = text.lines().collect();
         if lines.len() > FILE_LINES_MAX {
             wrong.push(format!("{name}: {} lines", lines.len()));
         }
-        wrong.extend(
-            long_functions(&lines)
-                .into_iter()
-                .map(|text| format!("{name}: {text}")),
-        );
+        wrong.extend(long_functions(&lines).into_iter().map(|text| format!("{name}: {text}")));
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         if BANNED_NAMES.contains(&&*stem) {
             wrong.push(format!("{name}: says nothing about what is in it"));
@@ -251,9 +217,7 @@ fn long_functions(lines: &[&str]) -> Vec<String> {
         let code = line.trim_start();
         let declares = ["fn ", "async fn ", "const fn "].iter().any(|keyword| {
             code.strip_prefix("pub")
-                .map_or(code, |rest| {
-                    rest.trim_start_matches(|c| c != ' ').trim_start()
-                })
+                .map_or(code, |rest| rest.trim_start_matches(|c| c != ' ').trim_start())
                 .starts_with(keyword)
         });
         if !declares {
@@ -261,10 +225,7 @@ fn long_functions(lines: &[&str]) -> Vec<String> {
         }
         let indent = line.len() - code.len();
         let end = format!("{}}}", " ".repeat(indent));
-        let length = lines[start..]
-            .iter()
-            .position(|line| **line == end)
-            .map_or(0, |at| at + 1);
+        let length = lines[start..].iter().position(|line| **line == end).map_or(0, |at| at + 1);
         if length > FUNCTION_LINES_MAX {
             found.push(format!("{length} lines from line {}", start + 1));
         }
@@ -276,11 +237,7 @@ fn long_functions(lines: &[&str]) -> Vec<String> {
 fn nothing_names_what_is_outside_the_product() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let documents = ["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(|name| root.join(name));
-    for path in sources("src")
-        .into_iter()
-        .chain(sources("tests"))
-        .chain(documents)
-    {
+    for path in sources("src").into_iter().chain(sources("tests")).chain(documents) {
         let text = fs::read_to_string(&path).unwrap();
         let outside = ["..", "shared"].join("/");
         assert!(!text.contains(&outside), "{}", path.display());

@@ -26,16 +26,11 @@ async fn readiness_waits_for_the_required_feed_and_says_why() {
     let (status, body) = server.get("/readyz").await;
     assert_eq!(status, 503);
     let body: serde_json::Value = serde_json::from_str(&body).unwrap();
-    assert_eq!(
-        (&body["ready"], &body["reasons"][0]["feed"]),
-        (&json!(false), &json!("x"))
-    );
+    assert_eq!((&body["ready"], &body["reasons"][0]["feed"]), (&json!(false), &json!("x")));
     upstream.behave();
     upstream.price("BTCUSDT", "1.5");
-    eventually("readiness", || async {
-        (server.get("/readyz").await.0 == 200).then_some(())
-    })
-    .await;
+    eventually("readiness", || async { (server.get("/readyz").await.0 == 200).then_some(()) })
+        .await;
     assert_eq!(server.get("/healthz").await.0, 200);
 }
 
@@ -45,9 +40,7 @@ async fn a_drain_tells_clients_flushes_and_closes_with_3001() {
     let mut clients = Vec::new();
     for _ in 0..20 {
         let mut client = server.client().await;
-        client
-            .subscribe(&["bench.0"], json!({"mode": "every"}))
-            .await;
+        client.subscribe(&["bench.0"], json!({"mode": "every"})).await;
         clients.push(client);
     }
     let stopping = tokio::spawn(server.stop());
@@ -56,10 +49,7 @@ async fn a_drain_tells_clients_flushes_and_closes_with_3001() {
         assert_eq!(notice["code"], "draining");
         let after = notice["reconnect_after_ms"].as_u64().unwrap();
         assert!((500..5000).contains(&after));
-        let expected = Ended::Closed {
-            code: 3001,
-            reason: "draining".into(),
-        };
+        let expected = Ended::Closed { code: 3001, reason: "draining".into() };
         assert_eq!(client.ended().await, expected);
     }
     assert!(stopping.await.unwrap());
@@ -72,10 +62,7 @@ impl Process {
     fn start(args: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
         command.args(args).env_remove("TICKWIRE_CONFIG");
-        let child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         Self(child.unwrap())
     }
 
@@ -103,24 +90,11 @@ async fn without_arguments_the_sandbox_market_is_served_and_sigterm_ends_it_with
     let mut process = Process::start(&["--listen", "127.0.0.1:0"]);
     let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
     let said: Vec<_> = (0..8).map(|_| lines.next().unwrap().unwrap()).collect();
-    let stream = said
-        .iter()
-        .find_map(|line| line.trim().strip_prefix("stream"))
-        .unwrap();
-    let address = stream
-        .trim()
-        .strip_prefix("ws://")
-        .unwrap()
-        .split('/')
-        .next()
-        .unwrap();
+    let stream = said.iter().find_map(|line| line.trim().strip_prefix("stream")).unwrap();
+    let address = stream.trim().strip_prefix("ws://").unwrap().split('/').next().unwrap();
     let mut client = Client::connect(address.parse().unwrap()).await;
     client.event_of("welcome").await;
-    let topics = [
-        "price.BTC-USD",
-        "signal.BTC-USD.tm_trading_signal",
-        "onchain.bitcoin.fees",
-    ];
+    let topics = ["price.BTC-USD", "signal.BTC-USD.tm_trading_signal", "onchain.bitcoin.fees"];
     client.subscribe(&topics, json!({})).await;
     let mut missing = topics.to_vec();
     while !missing.is_empty() {
@@ -131,10 +105,7 @@ async fn without_arguments_the_sandbox_market_is_served_and_sigterm_ends_it_with
     }
     let pid = process.0.id().to_string();
     Command::new("kill").args(["-TERM", &pid]).status().unwrap();
-    let expected = Ended::Closed {
-        code: 3001,
-        reason: "draining".into(),
-    };
+    let expected = Ended::Closed { code: 3001, reason: "draining".into() };
     assert_eq!(client.ended().await, expected);
     assert_eq!(process.exit_code(), 0);
 }
@@ -145,26 +116,17 @@ fn a_bad_configuration_names_key_file_and_line_and_exits_with_78() {
     writeln!(file, "[server]\nlistenn = \"127.0.0.1:1\"").unwrap();
     let path = file.path().to_str().unwrap();
     for args in [vec!["check", "--config", path], vec!["--config", path]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_tickwire"))
-            .args(&args)
-            .output()
-            .unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tickwire")).args(&args).output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(78), "{text}");
-        assert!(
-            text.contains("server.listenn") && text.contains(&format!("{path}:2")),
-            "{text}"
-        );
+        assert!(text.contains("server.listenn") && text.contains(&format!("{path}:2")), "{text}");
     }
 }
 
 #[test]
 fn exit_codes_tell_what_went_wrong() {
     let code = |args: &[&str]| {
-        let output = Command::new(env!("CARGO_BIN_EXE_tickwire"))
-            .args(args)
-            .output()
-            .unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_tickwire")).args(args).output().unwrap();
         output.status.code().unwrap()
     };
     assert_eq!(code(&["check"]), 0);

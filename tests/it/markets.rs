@@ -7,17 +7,9 @@ use crate::support::{Upstream, eventually, server};
 #[tokio::test]
 async fn the_upstream_s_digits_reach_the_client() {
     let upstream = Upstream::start().await;
-    let server = server()
-        .polling("x", &upstream, &["BTC-USDT"])
-        .start()
-        .await;
+    let server = server().polling("x", &upstream, &["BTC-USDT"]).start().await;
     let mut client = server.client().await;
-    client
-        .subscribe(
-            &["price.BTC-USDT"],
-            json!({"mode": "every", "snapshot": false}),
-        )
-        .await;
+    client.subscribe(&["price.BTC-USDT"], json!({"mode": "every", "snapshot": false})).await;
     for (sent, expected) in [
         ("68900.50", "68900.50"),
         ("0.1000000000000000055511", "0.1000000000000000055511"),
@@ -26,10 +18,7 @@ async fn the_upstream_s_digits_reach_the_client() {
         upstream.price("BTCUSDT", sent);
         let update = client.event_of("update").await;
         assert_eq!(update["data"]["price"], expected);
-        assert_eq!(
-            (&update["source"], &update["data"]["sources"]),
-            (&json!("x"), &json!(1))
-        );
+        assert_eq!((&update["source"], &update["data"]["sources"]), (&json!("x"), &json!(1)));
         assert!(update["ts"].is_null());
     }
 }
@@ -38,14 +27,9 @@ async fn the_upstream_s_digits_reach_the_client() {
 async fn poisoned_values_never_reach_a_client() {
     let upstream = Upstream::start().await;
     upstream.price("BTCUSDT", "10");
-    let server = server()
-        .polling("x", &upstream, &["BTC-USDT"])
-        .start()
-        .await;
+    let server = server().polling("x", &upstream, &["BTC-USDT"]).start().await;
     let mut client = server.client().await;
-    client
-        .subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"}))
-        .await;
+    client.subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"})).await;
     for poison in ["NaN", "-1", "0", "inf", "1,5", "", "1e400"] {
         upstream.price("BTCUSDT", poison);
         upstream.polled(2).await;
@@ -61,13 +45,7 @@ async fn poisoned_values_never_reach_a_client() {
             }
         }
     }
-    assert!(
-        server
-            .metric("tickwire_quarantined_total", "")
-            .await
-            .unwrap()
-            >= 2.0
-    );
+    assert!(server.metric("tickwire_quarantined_total", "").await.unwrap() >= 2.0);
 }
 
 #[tokio::test]
@@ -88,19 +66,11 @@ async fn each_failure_has_its_reason_and_a_healthy_feed_does_not_notice() {
     ] {
         bad.misbehave(status, &[], body);
         let label = format!("feed=\"bad\",outcome=\"{outcome}\"");
-        server
-            .metric_reaches("tickwire_upstream_requests_total", &label, 1.0)
-            .await;
+        server.metric_reaches("tickwire_upstream_requests_total", &label, 1.0).await;
     }
-    let failures = server
-        .metric("tickwire_upstream_requests_total", "feed=\"good\"")
-        .await;
-    let ok = server
-        .metric(
-            "tickwire_upstream_requests_total",
-            "feed=\"good\",outcome=\"ok\"",
-        )
-        .await;
+    let failures = server.metric("tickwire_upstream_requests_total", "feed=\"good\"").await;
+    let ok =
+        server.metric("tickwire_upstream_requests_total", "feed=\"good\",outcome=\"ok\"").await;
     assert_eq!(failures, ok);
     let page = server.json("/v1/topics?pattern=price.ETH-USDT.good").await;
     assert_eq!(page["topics"][0]["state"], "live");
@@ -110,18 +80,11 @@ async fn each_failure_has_its_reason_and_a_healthy_feed_does_not_notice() {
 async fn retry_after_is_obeyed() {
     let upstream = Upstream::start().await;
     upstream.misbehave(429, &[("retry-after", "2")], "");
-    let server = server()
-        .polling("x", &upstream, &["BTC-USDT"])
-        .start()
-        .await;
+    let server = server().polling("x", &upstream, &["BTC-USDT"]).start().await;
     upstream.polled(1).await;
     let started = std::time::Instant::now();
     upstream.polled(1).await;
-    assert!(
-        started.elapsed().as_millis() >= 1900,
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed().as_millis() >= 1900, "{:?}", started.elapsed());
     drop(server);
 }
 
@@ -164,9 +127,6 @@ async fn prices_signals_and_chain_metrics_flow_from_the_sandbox() {
             kinds.insert(topic.split('.').next().unwrap().to_owned());
         }
     }
-    assert_eq!(
-        kinds.into_iter().collect::<Vec<_>>(),
-        ["onchain", "price", "signal", "status"]
-    );
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["onchain", "price", "signal", "status"]);
     assert!(app.stop().await);
 }

@@ -20,11 +20,7 @@ fn an_unknown_key_is_named_with_its_line_and_the_nearest_that_exists() {
         found[0]
     );
     let found = refusals("zzz = 1\n");
-    assert!(
-        found[0].contains("zzz: unknown key; possible are: "),
-        "{}",
-        found[0]
-    );
+    assert!(found[0].contains("zzz: unknown key; possible are: "), "{}", found[0]);
 }
 
 #[test]
@@ -69,15 +65,9 @@ fn a_wrong_type_says_what_was_due() {
         found[0].starts_with("x.toml:1:1: feeds: must be a list: write [[feeds]]"),
         "{found:?}"
     );
-    assert!(
-        found[1].starts_with("x.toml:2:1: server: invalid type: integer `4`"),
-        "{found:?}"
-    );
+    assert!(found[1].starts_with("x.toml:2:1: server: invalid type: integer `4`"), "{found:?}");
     let found = refusals("feeds = [4]\n");
-    assert!(
-        found[0].starts_with("x.toml:1:10: feeds[0]: invalid type"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("x.toml:1:10: feeds[0]: invalid type"), "{found:?}");
 }
 
 #[test]
@@ -101,10 +91,7 @@ fn a_nested_error_keeps_its_place() {
     let text = "[[sandbox.faults]]\npath = \"/a\"\nkind = \"hang\"\n\
                 [[sandbox.faults]]\npath = \"b\"\nkind = \"503\"\nprobability = 2\n";
     let found = refusals(text);
-    assert!(
-        found[0].starts_with("x.toml:6:1: sandbox.faults[1].kind: `503` is not"),
-        "{found:?}"
-    );
+    assert!(found[0].starts_with("x.toml:6:1: sandbox.faults[1].kind: `503` is not"), "{found:?}");
     let found = refusals(&text.replace("503", "500"));
     assert_eq!(
         found,
@@ -122,26 +109,18 @@ fn what_is_not_toml_is_refused_with_its_line() {
         ("[server]\nlisten = \"a\n[hub]\n", "x.toml:2:"),
         ("[server\n", "x.toml:1:"),
         ("a = [1, 2\nb = 3\n", "x.toml:2:1: not TOML: missing comma"),
-        (
-            "[server]\nshards = 1\nshards = 2\n",
-            "x.toml:3:1: not TOML: duplicate key",
-        ),
+        ("[server]\nshards = 1\nshards = 2\n", "x.toml:3:1: not TOML: duplicate key"),
         ("a = 99999999999999999999\n", "x.toml:1:"),
     ] {
         let found = refusals(text);
         assert!(found[0].starts_with(start), "{text}: {found:?}");
-        assert!(
-            found.iter().all(|line| line.contains("not TOML")),
-            "{found:?}"
-        );
+        assert!(found.iter().all(|line| line.contains("not TOML")), "{found:?}");
     }
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     let path = shipped("no-such.toml");
-    let errors = Config::load(Some(&path), variables(&[]))
-        .unwrap_err()
-        .to_string();
+    let errors = Config::load(Some(&path), variables(&[])).unwrap_err().to_string();
     assert!(errors.contains("no-such.toml: cannot read the configuration: No such file"));
 }

@@ -10,21 +10,13 @@ fn every_shipped_file_is_a_good_configuration() {
     let mut seen = BTreeSet::new();
     for entry in std::fs::read_dir(shipped("")).unwrap() {
         let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
+        if path.extension().is_some_and(|extension| extension == "toml") {
             let config = Config::load(Some(&path), variables(&[("TM_API_KEY", "tm-test")]));
             assert!(!config.unwrap().feeds.is_empty(), "{}", path.display());
             seen.insert(path.file_name().unwrap().to_string_lossy().into_owned());
         }
     }
-    for name in [
-        "default.toml",
-        "live.toml",
-        "production.toml",
-        "tokenmetrics.toml",
-    ] {
+    for name in ["default.toml", "live.toml", "production.toml", "tokenmetrics.toml"] {
         assert!(seen.contains(name), "{name}");
     }
 }
@@ -33,11 +25,7 @@ fn every_shipped_file_is_a_good_configuration() {
 fn a_shipped_file_that_needs_a_key_says_which() {
     let errors = Config::load(Some(&shipped("tokenmetrics.toml")), variables(&[])).unwrap_err();
     assert_eq!(errors.iter().count(), 3);
-    assert!(
-        errors
-            .to_string()
-            .contains("environment variable TM_API_KEY is not set")
-    );
+    assert!(errors.to_string().contains("environment variable TM_API_KEY is not set"));
 }
 
 /// Through `Debug`, which shows every field: a new one cannot be forgotten here.
@@ -47,15 +35,9 @@ fn the_built_in_file_says_what_the_defaults_are() {
     let shown = |value: &dyn std::fmt::Debug| format!("{value:#?}");
     assert_eq!(shown(&built_in.server), shown(&server::Config::default()));
     assert_eq!(shown(&built_in.limits), shown(&access::Limits::default()));
-    assert_eq!(
-        shown(&built_in.delivery),
-        shown(&delivery::Config::default())
-    );
+    assert_eq!(shown(&built_in.delivery), shown(&delivery::Config::default()));
     assert_eq!(shown(&built_in.hub), shown(&hub::Config::default()));
-    assert_eq!(
-        shown(&built_in.sandbox),
-        shown(&sandbox::config::Config::default())
-    );
+    assert_eq!(shown(&built_in.sandbox), shown(&sandbox::config::Config::default()));
 }
 
 #[test]
@@ -74,28 +56,17 @@ fn the_built_in_market_has_prices_signals_and_chain_metrics() {
     assert!(fetches("token_metrics", "trader_grades", Some("BTC-USD")));
     assert!(fetches("mempool", "fees", None) && fetches("mempool", "height", None));
     assert!(config.feeds.iter().any(|feed| feed.required));
-    assert!(
-        config
-            .feeds
-            .iter()
-            .all(|feed| feed.base_url().unwrap().starts_with("sandbox:/"))
-    );
+    assert!(config.feeds.iter().all(|feed| feed.base_url().unwrap().starts_with("sandbox:/")));
 }
 
 #[test]
 fn feeds_of_one_budget_state_the_same_limit() {
-    for name in [
-        "default.toml",
-        "live.toml",
-        "production.toml",
-        "tokenmetrics.toml",
-    ] {
+    for name in ["default.toml", "live.toml", "production.toml", "tokenmetrics.toml"] {
         let env = variables(&[("TM_API_KEY", "tm-test")]);
         let config = Config::load(Some(&shipped(name)), env).unwrap();
         let budgets = config.feeds.iter().map(|feed| feed.budget.clone().unwrap());
-        let budgets: BTreeSet<_> = budgets
-            .map(|budget| (budget.host, budget.per_minute, budget.per_month))
-            .collect();
+        let budgets: BTreeSet<_> =
+            budgets.map(|budget| (budget.host, budget.per_minute, budget.per_month)).collect();
         let hosts: BTreeSet<_> = budgets.iter().map(|(host, ..)| host).collect();
         assert_eq!(hosts.len(), budgets.len(), "{name}");
         let demand: f64 = config.feeds.iter().fold(0.0, |sum, feed| {
@@ -103,10 +74,7 @@ fn feeds_of_one_budget_state_the_same_limit() {
             let polls = 60.0 / feed.every.0.as_secs_f64();
             sum + polls * f64::from(budget.weight) / f64::from(budget.per_minute)
         });
-        assert!(
-            demand < hosts.len() as f64,
-            "{name} asks for more than its budgets"
-        );
+        assert!(demand < hosts.len() as f64, "{name} asks for more than its budgets");
     }
 }
 

@@ -43,7 +43,5 @@ fn lines(errors: &ConfigErrors) -> Vec<String> {
 }
 
 fn shipped(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("config")
-        .join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }

@@ -7,10 +7,7 @@ fn check(cases: &[(&str, &str, &str)]) {
     for (text, key, words) in cases {
         let found = refusals(text);
         assert_eq!(found.len(), 1, "{text}: {found:?}");
-        assert!(
-            found[0].contains(&format!(": {key}: ")),
-            "{text}: {found:?}"
-        );
+        assert!(found[0].contains(&format!(": {key}: ")), "{text}: {found:?}");
         assert!(found[0].contains(words), "{text}: {found:?}");
     }
 }
@@ -25,99 +22,40 @@ fn an_address_that_strangers_reach_needs_a_decision() {
         assert!(load(&format!("{text}allow_anonymous = true\n")).is_ok());
     }
     for address in ["127.0.0.2:80", "[::1]:80", "[::ffff:127.0.0.1]:80"] {
-        assert!(
-            load(&format!("[server]\nlisten = \"{address}\"\n")).is_ok(),
-            "{address}"
-        );
+        assert!(load(&format!("[server]\nlisten = \"{address}\"\n")).is_ok(), "{address}");
     }
 }
 
 #[test]
 fn what_clients_meet_has_bounds() {
     check(&[
-        (
-            "[server]\ndrain_timeout = \"0s\"",
-            "server.drain_timeout",
-            "longer than 0s",
-        ),
-        (
-            "[server]\nping_interval = \"0s\"",
-            "server.ping_interval",
-            "longer than 0s",
-        ),
+        ("[server]\ndrain_timeout = \"0s\"", "server.drain_timeout", "longer than 0s"),
+        ("[server]\nping_interval = \"0s\"", "server.ping_interval", "longer than 0s"),
         ("[server]\nshards = 65", "server.shards", "at most 64"),
         (
             "[server]\npublic_origins = [\"https://a.example/x\"]",
             "server.public_origins[0]",
             "write \"https://a.example\"",
         ),
-        (
-            "[limits]\nconnections = 0",
-            "limits.connections",
-            "at least 1",
-        ),
-        (
-            "[limits]\nrequests_per_s = 0",
-            "limits.requests_per_s",
-            "at least 1",
-        ),
-        (
-            "[limits]\nmessage_bytes = \"512B\"",
-            "limits.message_bytes",
-            "1KiB and 16MiB",
-        ),
-        (
-            "[limits]\nmessage_bytes = \"17MiB\"",
-            "limits.message_bytes",
-            "1KiB and 16MiB",
-        ),
+        ("[limits]\nconnections = 0", "limits.connections", "at least 1"),
+        ("[limits]\nrequests_per_s = 0", "limits.requests_per_s", "at least 1"),
+        ("[limits]\nmessage_bytes = \"512B\"", "limits.message_bytes", "1KiB and 16MiB"),
+        ("[limits]\nmessage_bytes = \"17MiB\"", "limits.message_bytes", "1KiB and 16MiB"),
     ]);
 }
 
 #[test]
 fn inner_sections_have_bounds() {
     check(&[
-        (
-            "[delivery]\nqueue_updates = 0",
-            "delivery.queue_updates",
-            "at least 1",
-        ),
-        (
-            "[delivery]\nqueue_bytes = \"8KiB\"",
-            "delivery.queue_bytes",
-            "16KiB",
-        ),
-        (
-            "[delivery]\ncoalesce = \"2s\"",
-            "delivery.coalesce",
-            "more than 1s",
-        ),
-        (
-            "[delivery]\nwrite_deadline = \"50ms\"",
-            "delivery.write_deadline",
-            "100ms",
-        ),
+        ("[delivery]\nqueue_updates = 0", "delivery.queue_updates", "at least 1"),
+        ("[delivery]\nqueue_bytes = \"8KiB\"", "delivery.queue_bytes", "16KiB"),
+        ("[delivery]\ncoalesce = \"2s\"", "delivery.coalesce", "more than 1s"),
+        ("[delivery]\nwrite_deadline = \"50ms\"", "delivery.write_deadline", "100ms"),
         ("[hub]\nhistory = 0", "hub.history", "at least 1"),
-        (
-            "[sandbox]\nvolatility = -0.1",
-            "sandbox.volatility",
-            "between 0 and 10",
-        ),
-        (
-            "[sandbox]\nvolatility = nan",
-            "sandbox.volatility",
-            "between 0 and 10",
-        ),
-        (
-            "[sandbox]\nvolatility = inf",
-            "sandbox.volatility",
-            "between 0 and 10",
-        ),
-        (
-            "[consolidate]\nquote_as = { usdt = \"USD\" }",
-            "consolidate.quote_as.usdt",
-            "upper-case",
-        ),
+        ("[sandbox]\nvolatility = -0.1", "sandbox.volatility", "between 0 and 10"),
+        ("[sandbox]\nvolatility = nan", "sandbox.volatility", "between 0 and 10"),
+        ("[sandbox]\nvolatility = inf", "sandbox.volatility", "between 0 and 10"),
+        ("[consolidate]\nquote_as = { usdt = \"USD\" }", "consolidate.quote_as.usdt", "upper-case"),
     ]);
 }
 
@@ -127,72 +65,33 @@ fn feeds_have_bounds() {
         ("every = \"50ms\"", "every", "less than 100ms"),
         ("every = \"500ms\"", "every", "less than 1s"),
         ("timeout = \"0s\"", "timeout", "longer than 0s"),
-        (
-            "stale_after = \"9s\"",
-            "stale_after",
-            "less than every = 10s",
-        ),
+        ("stale_after = \"9s\"", "stale_after", "less than every = 10s"),
         ("max_jump_pct = 0", "max_jump_pct", "more than 0"),
         ("max_jump_pct = nan", "max_jump_pct", "more than 0"),
         ("max_jump_pct = inf", "max_jump_pct", "more than 0"),
         ("base_url = \"http://example.com\"", "base_url", "https://"),
-        (
-            "budget = { per_minute = 0 }",
-            "budget.per_minute",
-            "at least 1",
-        ),
-        (
-            "budget = { per_minute = 5, weight = 0 }",
-            "budget.weight",
-            "at least 1",
-        ),
-        (
-            "budget = { per_minute = 5, weight = 6 }",
-            "budget.weight",
-            "per_minute = 5",
-        ),
-        (
-            "budget = { per_minute = 5, per_month = 0 }",
-            "budget.per_month",
-            "leave it out",
-        ),
-        (
-            "ids = { btcusd = \"bitcoin\" }",
-            "ids.btcusd",
-            "write \"BTC-USD\"",
-        ),
-        (
-            "api_key = { file = \"/no/such\" }",
-            "api_key",
-            "cannot read /no/such",
-        ),
+        ("budget = { per_minute = 0 }", "budget.per_minute", "at least 1"),
+        ("budget = { per_minute = 5, weight = 0 }", "budget.weight", "at least 1"),
+        ("budget = { per_minute = 5, weight = 6 }", "budget.weight", "per_minute = 5"),
+        ("budget = { per_minute = 5, per_month = 0 }", "budget.per_month", "leave it out"),
+        ("ids = { btcusd = \"bitcoin\" }", "ids.btcusd", "write \"BTC-USD\""),
+        ("api_key = { file = \"/no/such\" }", "api_key", "cannot read /no/such"),
         ("api_key = { env = \"EMPTY\" }", "api_key", "EMPTY is empty"),
-        (
-            "api_key = { env = \"UNSET\" }",
-            "api_key",
-            "UNSET is not set",
-        ),
+        ("api_key = { env = \"UNSET\" }", "api_key", "UNSET is not set"),
     ];
     for (line, key, words) in cases {
         let errors = load_with(&format!("{FEED}{line}\n"), &[("EMPTY", "")]).unwrap_err();
         let found = lines(&errors);
         assert_eq!(found.len(), 1, "{line}: {found:?}");
         assert!(found[0].starts_with("x.toml:5:"), "{found:?}");
-        assert!(
-            found[0].contains(&format!(": feeds[0].{key}: ")),
-            "{found:?}"
-        );
+        assert!(found[0].contains(&format!(": feeds[0].{key}: ")), "{found:?}");
         assert!(found[0].contains(words), "{line}: {found:?}");
     }
 }
 
 #[test]
 fn a_fast_pace_is_for_ones_own_servers() {
-    for url in [
-        "sandbox:/binance",
-        "http://127.0.0.1:9",
-        "http://localhost:9",
-    ] {
+    for url in ["sandbox:/binance", "http://127.0.0.1:9", "http://localhost:9"] {
         let fast = format!("{FEED}every = \"100ms\"\nbase_url = \"{url}\"\n");
         assert!(load(&fast).is_ok(), "{url}");
     }
@@ -202,11 +101,7 @@ fn a_fast_pace_is_for_ones_own_servers() {
 fn symbols_are_canonical_known_once_and_there() {
     let with = |symbols: &str| FEED.replace("[\"BTC-USDT\"]", symbols);
     let cases = [
-        (
-            "[\"BTC-USDT\", \"btc/usdt\"]",
-            "symbols[1]",
-            "write \"BTC-USDT\"",
-        ),
+        ("[\"BTC-USDT\", \"btc/usdt\"]", "symbols[1]", "write \"BTC-USDT\""),
         ("[\"XBT-USD\"]", "symbols[0]", "write \"BTC-USD\""),
         ("[\"FOO\"]", "symbols[0]", "BASE-QUOTE"),
         ("[\"A-USD\", \"A-USD\"]", "symbols[1]", "twice"),
@@ -226,16 +121,10 @@ fn symbols_are_canonical_known_once_and_there() {
 fn names_are_topic_tokens_and_differ() {
     for name in ["", "a.b", "a b", "a/b", "é", "*"] {
         let found = refusals(&FEED.replace("\"a\"", &format!("\"{name}\"")));
-        assert!(
-            found[0].starts_with("x.toml:2:1: feeds[0].name: "),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("x.toml:2:1: feeds[0].name: "), "{found:?}");
     }
     let found = refusals(&format!("{FEED}{FEED}"));
-    assert_eq!(
-        found,
-        ["x.toml:6:1: feeds[1].name: \"a\" is also the name of feeds[0]"]
-    );
+    assert_eq!(found, ["x.toml:6:1: feeds[1].name: \"a\" is also the name of feeds[0]"]);
 }
 
 #[test]
@@ -252,10 +141,7 @@ fn a_synthetic_feed_has_bounds_of_its_own() {
     ] {
         let found = refusals(&format!("{feed}{line}\n"));
         assert!(found[0].contains("is not between"), "{found:?}");
-        assert!(
-            load(&format!("{FEED}{line}\n")).is_ok(),
-            "meant for others: {line}"
-        );
+        assert!(load(&format!("{FEED}{line}\n")).is_ok(), "meant for others: {line}");
     }
 }
 
@@ -266,19 +152,13 @@ fn a_secret_is_read_from_its_variable_and_never_shown() {
     assert!(!format!("{config:?}").contains("hunter2"));
     let text = format!("{FEED}base_url = \"https://u:hunter2@example.com\"\n");
     let found = refusals(&text);
-    assert!(
-        found[0].contains("credentials") && !found[0].contains("hunter2"),
-        "{found:?}"
-    );
+    assert!(found[0].contains("credentials") && !found[0].contains("hunter2"), "{found:?}");
     for text in [
         format!("{FEED}api_key = \"hunter2\"\n"),
         format!("{FEED}api_key = {{ value = \"hunter2\" }}\n"),
     ] {
         let found = refusals(&text);
-        assert!(
-            found[0].contains("x.toml:5:1: feeds[0].api_key: say where"),
-            "{found:?}"
-        );
+        assert!(found[0].contains("x.toml:5:1: feeds[0].api_key: say where"), "{found:?}");
         assert!(!found[0].contains("hunter2"), "{found:?}");
     }
 }

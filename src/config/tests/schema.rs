@@ -85,15 +85,11 @@ impl<'de> MapAccess<'de> for Probe<'_> {
             return Err(End);
         };
         self.way = rest;
-        seed.deserialize(de::value::StrDeserializer::new(first))
-            .map(Some)
+        seed.deserialize(de::value::StrDeserializer::new(first)).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, End> {
-        seed.deserialize(Probe {
-            way: self.way,
-            fields: self.fields,
-        })
+        seed.deserialize(Probe { way: self.way, fields: self.fields })
     }
 }
 
@@ -104,10 +100,7 @@ impl<'de> SeqAccess<'de> for Probe<'_> {
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, End> {
-        let probe = Probe {
-            way: self.way,
-            fields: self.fields,
-        };
+        let probe = Probe { way: self.way, fields: self.fields };
         seed.deserialize(probe).map(Some)
     }
 }
@@ -118,10 +111,7 @@ fn keys() -> Vec<Vec<&'static str>> {
     let mut open = vec![Vec::new()];
     while let Some(way) = open.pop() {
         let mut fields = Vec::new();
-        let probe = Probe {
-            way: &way,
-            fields: &mut fields,
-        };
+        let probe = Probe { way: &way, fields: &mut fields };
         assert!(Config::deserialize(probe).is_err());
         for field in fields {
             let below: Vec<&'static str> = way.iter().copied().chain([field]).collect();
@@ -137,9 +127,7 @@ fn sections() -> Vec<(String, String)> {
     let mut sections = vec![(String::new(), String::new())];
     for line in DEFAULT.lines() {
         let bare = line.trim_start_matches(['#', ' ']);
-        let header = bare
-            .strip_prefix('[')
-            .filter(|_| bare.ends_with(']') && !bare.contains('='));
+        let header = bare.strip_prefix('[').filter(|_| bare.ends_with(']') && !bare.contains('='));
         match header {
             Some(name) => sections.push((name.trim_matches(['[', ']']).into(), String::new())),
             None => {
@@ -191,15 +179,9 @@ fn the_walk_reaches_every_struct() {
 
 #[test]
 fn the_built_in_file_documents_every_key() {
-    let missing: Vec<String> = keys()
-        .iter()
-        .filter(|way| !documented(way))
-        .map(|way| way.join("."))
-        .collect();
-    assert!(
-        missing.is_empty(),
-        "config/default.toml does not say: {missing:?}"
-    );
+    let missing: Vec<String> =
+        keys().iter().filter(|way| !documented(way)).map(|way| way.join(".")).collect();
+    assert!(missing.is_empty(), "config/default.toml does not say: {missing:?}");
 }
 
 #[test]

@@ -34,11 +34,9 @@ pub(super) fn base_url(text: &str, allow_private: bool) -> Result<(), String> {
         format!("not a URL ({error}): write https://host/path or sandbox:/path")
     })?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "holds credentials; remove them and name where the key is kept, \
+        return Err("holds credentials; remove them and name where the key is kept, \
                     as in api_key = { env = \"NAME\" }"
-                .into(),
-        );
+            .into());
     }
     if url.query().is_some() || url.fragment().is_some() {
         return Err("must end with the path, without ? or #; a key belongs in api_key".into());
@@ -49,34 +47,24 @@ pub(super) fn base_url(text: &str, allow_private: bool) -> Result<(), String> {
     match url.scheme() {
         "https" => Ok(()),
         "http" if allow_private || names_loopback(&url) => Ok(()),
-        "http" => Err(
-            "http:// would be readable on the way: use https://, or for a host of your \
+        "http" => Err("http:// would be readable on the way: use https://, or for a host of your \
                        own network set allow_private = true"
-                .into(),
-        ),
-        scheme => Err(format!(
-            "{scheme}: is not supported: use https:// or sandbox:/path"
-        )),
+            .into()),
+        scheme => Err(format!("{scheme}: is not supported: use https:// or sandbox:/path")),
     }
 }
 
 /// Checks an origin as a browser sends it: `https://host` or `https://host:port`.
 pub(super) fn origin(text: &str) -> Result<(), String> {
-    let url = Url::parse(text)
-        .ok()
-        .filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let Some(url) = url else {
-        return Err(format!(
-            "{text:?} is not an origin: write https://host or https://host:port"
-        ));
+        return Err(format!("{text:?} is not an origin: write https://host or https://host:port"));
     };
     let canonical = url.origin().ascii_serialization();
     if canonical == text {
         return Ok(());
     }
-    Err(format!(
-        "{text:?} is not an origin as browsers send it: write {canonical:?}"
-    ))
+    Err(format!("{text:?} is not an origin as browsers send it: write {canonical:?}"))
 }
 
 #[cfg(test)]
@@ -85,24 +73,14 @@ mod tests {
 
     #[test]
     fn origins_are_what_browsers_send() {
-        for good in [
-            "https://example.com",
-            "http://localhost:3000",
-            "https://[::1]:8443",
-        ] {
+        for good in ["https://example.com", "http://localhost:3000", "https://[::1]:8443"] {
             assert_eq!(origin(good), Ok(()), "{good}");
         }
         for (bad, hint) in [
             ("https://example.com/", "write \"https://example.com\""),
-            (
-                "https://Example.com/app?x=1",
-                "write \"https://example.com\"",
-            ),
+            ("https://Example.com/app?x=1", "write \"https://example.com\""),
             ("https://example.com:443", "write \"https://example.com\""),
-            (
-                "https://user:pw@example.com",
-                "write \"https://example.com\"",
-            ),
+            ("https://user:pw@example.com", "write \"https://example.com\""),
             ("example.com", "https://host:port"),
             ("*", "https://host:port"),
             ("null", "https://host:port"),

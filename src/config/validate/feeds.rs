@@ -102,14 +102,10 @@ impl Checks<'_> {
         let every = feed.every;
         // The longer bound protects other people's servers; the sandbox and this machine are one's
         // own.
-        let own = feed
-            .base_url()
-            .is_none_or(|url| address::is_sandbox(url) || address::is_loopback(url));
+        let own =
+            feed.base_url().is_none_or(|url| address::is_sandbox(url) || address::is_loopback(url));
         if every < EVERY_MIN {
-            self.refuse(
-                path.key("every"),
-                format!("{every} is less than {EVERY_MIN}"),
-            );
+            self.refuse(path.key("every"), format!("{every} is less than {EVERY_MIN}"));
         } else if every < EVERY_MIN_PUBLIC && !own {
             let message = format!(
                 "{every} is less than {EVERY_MIN_PUBLIC}, which only the sandbox and loopback \
@@ -132,16 +128,10 @@ impl Checks<'_> {
 
     fn budget(&mut self, budget: &BudgetConfig, path: &KeyPath) {
         if budget.per_minute == 0 {
-            self.refuse(
-                path.key("per_minute"),
-                "must be at least 1; with 0 nothing is asked",
-            );
+            self.refuse(path.key("per_minute"), "must be at least 1; with 0 nothing is asked");
         }
         if budget.weight == 0 {
-            self.refuse(
-                path.key("weight"),
-                "must be at least 1, the cost of one request",
-            );
+            self.refuse(path.key("weight"), "must be at least 1, the cost of one request");
         } else if budget.weight > budget.per_minute && budget.per_minute > 0 {
             let message = format!(
                 "{} is more than per_minute = {}: no request would ever fit",
@@ -159,19 +149,12 @@ impl Checks<'_> {
     fn synthetic(&mut self, feed: &FeedConfig, path: &KeyPath) {
         for (key, value, range) in [
             ("topics", feed.topics, 1..=100_000),
-            (
-                "rate",
-                usize::try_from(feed.rate).unwrap_or(usize::MAX),
-                1..=1_000_000,
-            ),
+            ("rate", usize::try_from(feed.rate).unwrap_or(usize::MAX), 1..=1_000_000),
             ("payload_bytes", feed.payload_bytes, 64..=65_536),
         ] {
             if !range.contains(&value) {
-                let message = format!(
-                    "{value} is not between {} and {}",
-                    range.start(),
-                    range.end()
-                );
+                let message =
+                    format!("{value} is not between {} and {}", range.start(), range.end());
                 self.refuse(path.key(key), message);
             }
         }
@@ -183,8 +166,6 @@ fn canonical(text: &str) -> Result<(), String> {
     match Symbol::parse(text) {
         Some(symbol) if symbol.as_str() == text => Ok(()),
         Some(symbol) => Err(format!("{text:?} is not canonical, write \"{symbol}\"")),
-        None => Err(format!(
-            "{text:?} is not a market, write BASE-QUOTE as in \"BTC-USD\""
-        )),
+        None => Err(format!("{text:?} is not a market, write BASE-QUOTE as in \"BTC-USD\"")),
     }
 }

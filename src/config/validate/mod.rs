@@ -22,20 +22,12 @@ pub(super) fn validate(
     reading: &Reading,
     unread: &[ConfigError],
 ) -> Vec<ConfigError> {
-    let mut checks = Checks {
-        document,
-        environment,
-        found: Vec::new(),
-    };
+    let mut checks = Checks { document, environment, found: Vec::new() };
     if let Some(config) = &reading.config {
         checks.sections(config);
     }
     let mut found = std::mem::take(&mut checks.found);
-    found.retain(|error| {
-        !unread
-            .iter()
-            .any(|other| other.key.section() == error.key.section())
-    });
+    found.retain(|error| !unread.iter().any(|other| other.key.section() == error.key.section()));
     checks.feeds(&reading.feeds);
     found.append(&mut checks.found);
     found
@@ -83,10 +75,7 @@ impl Checks<'_> {
         );
         for (index, origin) in server.public_origins.iter().enumerate() {
             if let Err(message) = address::origin(origin) {
-                self.refuse(
-                    KeyPath::dotted("server.public_origins").index(index),
-                    message,
-                );
+                self.refuse(KeyPath::dotted("server.public_origins").index(index), message);
             }
         }
         for (key, span) in [
@@ -95,11 +84,7 @@ impl Checks<'_> {
         ] {
             self.require(span > Span::default(), key, "must be longer than 0s");
         }
-        self.require(
-            server.shards <= 64,
-            "server.shards",
-            "at most 64; 0 means one per core",
-        );
+        self.require(server.shards <= 64, "server.shards", "at most 64; 0 means one per core");
     }
 
     fn limits(&mut self, limits: &access::Limits) {
@@ -111,11 +96,7 @@ impl Checks<'_> {
             ("limits.requests_per_s", limits.requests_per_s == 0),
             ("limits.matched_topics", limits.matched_topics == 0),
         ] {
-            self.require(
-                !zero,
-                key,
-                "must be at least 1; with 0 nobody could do anything",
-            );
+            self.require(!zero, key, "must be at least 1; with 0 nobody could do anything");
         }
         self.require(
             (ByteSize::kib(1)..=ByteSize::mib(16)).contains(&limits.message_bytes),
@@ -133,26 +114,17 @@ impl Checks<'_> {
         self.require(
             delivery.queue_bytes >= ByteSize::kib(16),
             "delivery.queue_bytes",
-            format!(
-                "{} is less than 16KiB, the least that is useful",
-                delivery.queue_bytes
-            ),
+            format!("{} is less than 16KiB, the least that is useful", delivery.queue_bytes),
         );
         self.require(
             delivery.coalesce <= Span::secs(1),
             "delivery.coalesce",
-            format!(
-                "{} is more than 1s; usual are 0ms to 20ms",
-                delivery.coalesce
-            ),
+            format!("{} is more than 1s; usual are 0ms to 20ms", delivery.coalesce),
         );
         self.require(
             delivery.write_deadline >= Span::millis(100),
             "delivery.write_deadline",
-            format!(
-                "{} is less than 100ms; usual is 5s",
-                delivery.write_deadline
-            ),
+            format!("{} is less than 100ms; usual is 5s", delivery.write_deadline),
         );
     }
 
@@ -168,10 +140,7 @@ impl Checks<'_> {
         self.require(
             (0.0..=10.0).contains(&sandbox.volatility),
             "sandbox.volatility",
-            format!(
-                "{} is not between 0 and 10; 0.6 is 60 % a year",
-                sandbox.volatility
-            ),
+            format!("{} is not between 0 and 10; 0.6 is 60 % a year", sandbox.volatility),
         );
         for (index, fault) in sandbox.faults.iter().enumerate() {
             let path = KeyPath::dotted("sandbox.faults").index(index);
@@ -210,9 +179,7 @@ impl Checks<'_> {
 fn feed_names(document: &Document) -> Vec<&str> {
     let feeds = document.table().get("feeds");
     let feeds = feeds.and_then(toml::Value::as_array).into_iter().flatten();
-    feeds
-        .filter_map(|feed| feed.get("name")?.as_str())
-        .collect()
+    feeds.filter_map(|feed| feed.get("name")?.as_str()).collect()
 }
 
 fn is_asset(name: &str) -> bool {

@@ -28,9 +28,7 @@ async fn strange_pages_and_names_are_refused_on_every_route() {
             assert!(!answer.headers.contains_key("access-control-allow-origin"));
             assert!(answer.varies_by("origin"));
         }
-        let answer = site
-            .send(Request::get(uri).header("host", "rebound.example"))
-            .await;
+        let answer = site.send(Request::get(uri).header("host", "rebound.example")).await;
         assert_eq!(answer.status, StatusCode::MISDIRECTED_REQUEST, "{uri}");
         assert_eq!(answer.json()["code"], "forbidden");
     }
@@ -41,9 +39,7 @@ async fn strange_pages_and_names_are_refused_on_every_route() {
 async fn an_allowed_page_may_read_the_answer_and_errors_too() {
     let site = site_with(&["https://dash.example"]);
     for uri in ROUTES {
-        let answer = site
-            .send(get(uri).header("origin", "https://dash.example"))
-            .await;
+        let answer = site.send(get(uri).header("origin", "https://dash.example")).await;
         let allowed = answer.header("access-control-allow-origin");
         assert_eq!(allowed, "https://dash.example", "{uri}");
         assert!(answer.varies_by("origin"), "{uri}");
@@ -65,10 +61,7 @@ async fn a_browser_that_asks_beforehand_learns_what_it_may() {
     let answer = site.send(ask("https://dash.example")).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     assert_eq!(answer.header("access-control-allow-methods"), "GET, HEAD");
-    assert_eq!(
-        answer.header("access-control-allow-origin"),
-        "https://dash.example"
-    );
+    assert_eq!(answer.header("access-control-allow-origin"), "https://dash.example");
     let refused = site.send(ask("https://evil.example")).await;
     assert_eq!(refused.status, StatusCode::FORBIDDEN);
 }
@@ -79,13 +72,9 @@ async fn headers_that_decide_must_be_there_once() {
     let bare = || Request::get("/healthz");
     for request in [
         bare(),
-        bare()
-            .header("host", "localhost")
-            .header("host", "localhost"),
+        bare().header("host", "localhost").header("host", "localhost"),
         bare().header("host", "local host"),
-        get("/healthz")
-            .header("origin", "http://a")
-            .header("origin", "http://b"),
+        get("/healthz").header("origin", "http://a").header("origin", "http://b"),
         get("/healthz").header("origin", &b"http://\xff"[..]),
     ] {
         let answer = site.send(request).await;

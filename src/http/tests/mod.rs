@@ -80,17 +80,9 @@ fn site() -> Site {
 
 fn site_with(public_origins: &[&str]) -> Site {
     let telemetry = Telemetry::new().unwrap();
-    let hub = Arc::new(Hub::new(
-        hub::Config::default(),
-        1,
-        Arc::from("e1"),
-        &telemetry,
-    ));
+    let hub = Arc::new(Hub::new(hub::Config::default(), 1, Arc::from("e1"), &telemetry));
     let (trigger, shutdown) = shutdown::channel();
-    let limits = SubscriptionLimits {
-        topics: 8,
-        matched_topics: 8,
-    };
+    let limits = SubscriptionLimits { topics: 8, matched_topics: 8 };
     let config = delivery::Config::default();
     let sessions = Tasks::default();
     let delivery =
@@ -104,21 +96,11 @@ fn site_with(public_origins: &[&str]) -> Site {
         telemetry: telemetry.clone(),
         shutdown,
         origins: Origins::new("127.0.0.1:8080".parse().unwrap(), &public),
-        limits: Limits {
-            topics_per_request: 4,
-            ..Limits::default()
-        },
+        limits: Limits { topics_per_request: 4, ..Limits::default() },
         websocket: Arc::new(Door),
         refresh: Some(Arc::new(move || scrapes.increment(1.0))),
     });
-    Site {
-        hub,
-        feeds,
-        trigger,
-        telemetry,
-        router,
-        _delivery: delivery,
-    }
+    Site { hub, feeds, trigger, telemetry, router, _delivery: delivery }
 }
 
 impl Site {
@@ -128,19 +110,12 @@ impl Site {
             data: Data::new().with("price", Decimal::parse(price).unwrap()),
             ts: None,
         };
-        self.hub
-            .publish(&tick, &Arc::from("test"), now_us(), 60_000_000);
+        self.hub.publish(&tick, &Arc::from("test"), now_us(), 60_000_000);
     }
 
     async fn send(&self, request: Builder) -> Answer {
         let request = request.body(Body::empty()).unwrap();
-        let (parts, body) = self
-            .router
-            .clone()
-            .oneshot(request)
-            .await
-            .unwrap()
-            .into_parts();
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
         Answer {
             status: parts.status,
             headers: parts.headers,
@@ -167,9 +142,7 @@ impl Answer {
     }
 
     fn header(&self, name: impl header::AsHeaderName) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The values of `Vary`, which several layers add to.

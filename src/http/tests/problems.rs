@@ -9,10 +9,7 @@ async fn problem(site: &Site, request: Builder, status: u16, code: &str) -> Json
     assert_eq!(answer.header("content-type"), "application/problem+json");
     assert_eq!(answer.header("cache-control"), "no-store");
     let body = answer.json();
-    assert_eq!(
-        (&body["status"], &body["code"]),
-        (&Json::from(status), &Json::from(code))
-    );
+    assert_eq!((&body["status"], &body["code"]), (&Json::from(status), &Json::from(code)));
     assert_eq!(body["type"], "about:blank");
     assert_eq!(body["title"].as_str(), answer.status.canonical_reason());
     assert_eq!(body["instance"], answer.header("x-request-id"));
@@ -33,16 +30,8 @@ async fn what_cannot_be_asked_is_refused_by_name() {
         ("/v1/snapshot", "bad_request", "topics"),
         ("/v1/snapshot?topics=", "bad_request", "topics"),
         ("/v1/snapshot?topics=a&limit=9999", "bad_request", "limit"),
-        (
-            "/v1/snapshot?topics=a&fields=price",
-            "bad_request",
-            "fields",
-        ),
-        (
-            "/v1/snapshot?topics=a,b,c,d,e",
-            "too_many_topics",
-            "at most 4",
-        ),
+        ("/v1/snapshot?topics=a&fields=price", "bad_request", "fields"),
+        ("/v1/snapshot?topics=a,b,c,d,e", "too_many_topics", "at most 4"),
         ("/v1/feeds?name=a", "bad_request", "name"),
     ] {
         let body = problem(&site, get(uri), 400, code).await;
@@ -69,11 +58,7 @@ async fn nothing_can_be_written_and_the_allowed_methods_are_named() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let request = || get(path).method(method);
             problem(&site, request(), 405, "unknown_method").await;
-            assert_eq!(
-                site.send(request()).await.header("allow"),
-                "GET,HEAD",
-                "{path}"
-            );
+            assert_eq!(site.send(request()).await.header("allow"), "GET,HEAD", "{path}");
         }
     }
 }
@@ -82,10 +67,7 @@ async fn nothing_can_be_written_and_the_allowed_methods_are_named() {
 async fn a_refused_handshake_is_a_problem_like_any_other() {
     let site = site();
     let body = problem(&site, get("/v1/ws"), 503, "too_many_connections").await;
-    assert_eq!(
-        (&body["detail"], &body["retryable"]),
-        (&"no room".into(), &true.into())
-    );
+    assert_eq!((&body["detail"], &body["retryable"]), (&"no room".into(), &true.into()));
     problem(&site, get("/v1/ws?foreign"), 426, "bad_request").await;
 }
 

@@ -27,62 +27,29 @@ async fn a_server_that_answers_is_alive_also_while_draining() {
 #[tokio::test]
 async fn it_is_ready_once_every_required_feed_has_delivered() {
     let site = site();
-    let optional = FeedReport {
-        required: false,
-        ..feed("c", State::Down, None)
-    };
+    let optional = FeedReport { required: false, ..feed("c", State::Down, None) };
     set(
         &site,
-        vec![
-            feed("a", State::Live, Some(1)),
-            feed("b", State::Down, None),
-            optional.clone(),
-        ],
+        vec![feed("a", State::Live, Some(1)), feed("b", State::Down, None), optional.clone()],
     );
     let waiting = json!([{"feed": "b", "state": "down", "reason": "no_data"}]);
-    assert_eq!(
-        ready(&site).await,
-        (503, json!({"ready": false, "reasons": waiting}))
-    );
+    assert_eq!(ready(&site).await, (503, json!({"ready": false, "reasons": waiting})));
 
-    set(
-        &site,
-        vec![
-            feed("a", State::Live, Some(1)),
-            feed("b", State::Live, Some(2)),
-            optional,
-        ],
-    );
-    assert_eq!(
-        ready(&site).await,
-        (200, json!({"ready": true, "reasons": []}))
-    );
+    set(&site, vec![feed("a", State::Live, Some(1)), feed("b", State::Live, Some(2)), optional]);
+    assert_eq!(ready(&site).await, (200, json!({"ready": true, "reasons": []})));
 }
 
 #[tokio::test]
 async fn once_ready_only_the_loss_of_every_required_feed_turns_it_back() {
     let site = site();
     let limited = FeedReport {
-        last_error: Some(ErrorReport {
-            reason: Reason::RateLimited,
-            at: 3,
-            message: "429".into(),
-        }),
+        last_error: Some(ErrorReport { reason: Reason::RateLimited, at: 3, message: "429".into() }),
         ..feed("a", State::Down, Some(1))
     };
-    set(
-        &site,
-        vec![
-            feed("a", State::Live, Some(1)),
-            feed("b", State::Live, Some(1)),
-        ],
-    );
+    set(&site, vec![feed("a", State::Live, Some(1)), feed("b", State::Live, Some(1))]);
     assert_eq!(ready(&site).await.0, 200);
 
-    set(
-        &site,
-        vec![limited.clone(), feed("b", State::Stale, Some(1))],
-    );
+    set(&site, vec![limited.clone(), feed("b", State::Stale, Some(1))]);
     let (status, body) = ready(&site).await;
     assert_eq!((status, &body["ready"]), (200, &json!(true)));
     let row = json!({"feed": "a", "state": "down", "reason": "rate_limited"});
@@ -93,23 +60,14 @@ async fn once_ready_only_the_loss_of_every_required_feed_turns_it_back() {
     assert_eq!(ready(&site).await.0, 503);
 
     // A feed that is new since, as after a reload, does not make it wait again.
-    set(
-        &site,
-        vec![
-            feed("a", State::Live, Some(1)),
-            feed("new", State::Down, None),
-        ],
-    );
+    set(&site, vec![feed("a", State::Live, Some(1)), feed("new", State::Down, None)]);
     assert_eq!(ready(&site).await.0, 200);
 }
 
 #[tokio::test]
 async fn without_required_feeds_it_is_ready_at_once() {
     let site = site();
-    assert_eq!(
-        ready(&site).await,
-        (200, json!({"ready": true, "reasons": []}))
-    );
+    assert_eq!(ready(&site).await, (200, json!({"ready": true, "reasons": []})));
 }
 
 #[tokio::test]
@@ -118,8 +76,5 @@ async fn a_server_that_drains_is_not_ready() {
     assert_eq!(ready(&site).await.0, 200);
     site.trigger.advance(Stage::Draining);
     let reasons = json!([{"reason": "draining"}]);
-    assert_eq!(
-        ready(&site).await,
-        (503, json!({"ready": false, "reasons": reasons}))
-    );
+    assert_eq!(ready(&site).await, (503, json!({"ready": false, "reasons": reasons})));
 }

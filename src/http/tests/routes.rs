@@ -16,17 +16,11 @@ async fn topics_are_listed_page_by_page() {
     assert_eq!(all.json()["topics"].as_array().unwrap().len(), 3);
     assert_eq!(all.json()["next"], Json::Null);
 
-    let first = site
-        .get("/v1/topics?pattern=price.%3E&limit=1")
-        .await
-        .json();
+    let first = site.get("/v1/topics?pattern=price.%3E&limit=1").await.json();
     let row = &first["topics"][0];
     assert_eq!(row["topic"], "price.A-B");
     assert_eq!((&row["epoch"], &row["seq"]), (&json!("e1"), &json!(1)));
-    assert_eq!(
-        (&row["state"], &row["source"]),
-        (&json!("live"), &json!("test"))
-    );
+    assert_eq!((&row["state"], &row["source"]), (&json!("live"), &json!("test")));
     assert!(row["age_ms"].is_u64(), "{row}");
 
     let cursor = first["next"].as_str().unwrap();
@@ -40,9 +34,7 @@ async fn topics_are_listed_page_by_page() {
 async fn snapshots_come_in_the_order_asked_with_an_error_for_what_has_no_value() {
     let site = site();
     site.publish("price.BTC-USD", "68900.50");
-    let answer = site
-        .get("/v1/snapshot?topics=price.X-Y,%20btc-usd,a..b,price.BTC-USD")
-        .await;
+    let answer = site.get("/v1/snapshot?topics=price.X-Y,%20btc-usd,a..b,price.BTC-USD").await;
     assert_eq!(answer.status, StatusCode::OK);
     let rows = answer.json()["snapshots"].clone();
     assert_eq!(rows[0]["topic"], "price.X-Y");
@@ -56,10 +48,7 @@ async fn snapshots_come_in_the_order_asked_with_an_error_for_what_has_no_value()
 #[tokio::test]
 async fn feeds_are_reported_as_they_are() {
     let site = site();
-    site.feeds
-        .0
-        .lock()
-        .push(feed("binance", State::Live, Some(5)));
+    site.feeds.0.lock().push(feed("binance", State::Live, Some(5)));
     let answer = site.get("/v1/feeds").await.json();
     assert_eq!(answer["feeds"][0]["name"], "binance");
     assert_eq!(answer["feeds"][0]["last_success"], 5);
@@ -89,18 +78,11 @@ async fn a_body_that_the_client_has_is_not_sent_again() {
     assert_eq!(first.header("cache-control"), "no-cache");
     let tag = first.header("etag");
     assert!(tag.starts_with('"'), "{tag}");
-    let again = site
-        .send(get("/v1/feeds").header("if-none-match", tag))
-        .await;
-    assert_eq!(
-        (again.status, again.body.len()),
-        (StatusCode::NOT_MODIFIED, 0)
-    );
+    let again = site.send(get("/v1/feeds").header("if-none-match", tag)).await;
+    assert_eq!((again.status, again.body.len()), (StatusCode::NOT_MODIFIED, 0));
     assert_eq!(again.header("etag"), tag);
     site.feeds.0.lock().push(feed("new", State::Live, None));
-    let changed = site
-        .send(get("/v1/feeds").header("if-none-match", tag))
-        .await;
+    let changed = site.send(get("/v1/feeds").header("if-none-match", tag)).await;
     assert_eq!(changed.status, StatusCode::OK);
 }
 
@@ -127,23 +109,11 @@ async fn only_long_bodies_are_compressed_and_their_tags_are_weak() {
 #[tokio::test]
 async fn head_is_get_without_the_body() {
     let site = site();
-    for uri in [
-        "/",
-        "/healthz",
-        "/readyz",
-        "/metrics",
-        "/v1/topics",
-        "/v1/feeds",
-        "/nowhere",
-    ] {
+    for uri in ["/", "/healthz", "/readyz", "/metrics", "/v1/topics", "/v1/feeds", "/nowhere"] {
         let head = site.send(get(uri).method("HEAD")).await;
         let full = site.get(uri).await;
         assert_eq!(head.status, full.status, "{uri}");
-        assert_eq!(
-            head.header("content-type"),
-            full.header("content-type"),
-            "{uri}"
-        );
+        assert_eq!(head.header("content-type"), full.header("content-type"), "{uri}");
         assert!(head.body.is_empty(), "{uri}");
         assert!(!full.body.is_empty(), "{uri}");
     }
@@ -152,13 +122,9 @@ async fn head_is_get_without_the_body() {
 #[tokio::test]
 async fn a_request_keeps_a_plain_id_of_its_client_and_gets_one_otherwise() {
     let site = site();
-    let kept = site
-        .send(get("/healthz").header("x-request-id", "my-id_1"))
-        .await;
+    let kept = site.send(get("/healthz").header("x-request-id", "my-id_1")).await;
     assert_eq!(kept.header("x-request-id"), "my-id_1");
-    let replaced = site
-        .send(get("/healthz").header("x-request-id", "a b"))
-        .await;
+    let replaced = site.send(get("/healthz").header("x-request-id", "a b")).await;
     assert_eq!(replaced.header("x-request-id").len(), 26);
     assert_eq!(site.get("/healthz").await.header("x-request-id").len(), 26);
 }

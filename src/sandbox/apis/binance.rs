@@ -52,10 +52,7 @@ struct Refusal {
     msg: &'static str,
 }
 
-const INVALID_SYMBOL: Refusal = Refusal {
-    code: -1121,
-    msg: "Invalid symbol.",
-};
+const INVALID_SYMBOL: Refusal = Refusal { code: -1121, msg: "Invalid symbol." };
 const ILLEGAL_SYMBOL: Refusal = Refusal {
     code: -1100,
     msg: "Illegal characters found in parameter 'symbol'; legal range is '^[A-Z0-9-_.]{1,20}$'.",
@@ -65,10 +62,7 @@ const ILLEGAL_SYMBOLS: Refusal = Refusal {
     msg: "Illegal characters found in parameter 'symbols'; legal range is \
           '^\\[(\"[A-Z0-9-_.]{1,20}\"(,\"[A-Z0-9-_.]{1,20}\"){0,}){0,1}\\]$'.",
 };
-const BOTH: Refusal = Refusal {
-    code: -1128,
-    msg: "Combination of optional parameters invalid.",
-};
+const BOTH: Refusal = Refusal { code: -1128, msg: "Combination of optional parameters invalid." };
 
 /// One asset in one quote currency.
 struct Pair<'a> {
@@ -98,10 +92,7 @@ async fn ticker_price(State(world): State<Arc<World>>, Query(params): Query<Para
     }
     answer(&world, &params, light, |_, pair| {
         let price = pair.price(pair.quote.price);
-        Price {
-            symbol: pair.symbol,
-            price,
-        }
+        Price { symbol: pair.symbol, price }
     })
 }
 
@@ -216,11 +207,7 @@ impl<'a> Pair<'a> {
     fn of(market: &'a Market, coin: &'a Coin, currency: &str) -> Option<Self> {
         let unit = market.worth(currency)?;
         let quote = coin.quote(Venue::Binance, unit, coin.asset.decimals);
-        Some(Self {
-            symbol: format!("{}{currency}", coin.asset.symbol),
-            coin,
-            quote,
-        })
+        Some(Self { symbol: format!("{}{currency}", coin.asset.symbol), coin, quote })
     }
 
     fn price(&self, price: f64) -> String {
@@ -241,10 +228,7 @@ fn answer<T: Serialize>(
     row: impl Fn(&Market, Pair<'_>) -> T,
 ) -> Response {
     let (charged, mut response) = match wanted(params) {
-        Ok(wanted) => (
-            weight(&wanted),
-            world.see(|market| rows(market, wanted, row)),
-        ),
+        Ok(wanted) => (weight(&wanted), world.see(|market| rows(market, wanted, row))),
         Err(refusal) => (1, json(StatusCode::BAD_REQUEST, &refusal)),
     };
     let used = HeaderValue::from(world.charge(charged));
@@ -285,16 +269,10 @@ fn rows<T: Serialize>(
                 None => json(StatusCode::BAD_REQUEST, &INVALID_SYMBOL),
             };
         }
-        Wanted::Some(symbols) => symbols
-            .iter()
-            .map(|name| Pair::find(market, name))
-            .collect(),
+        Wanted::Some(symbols) => symbols.iter().map(|name| Pair::find(market, name)).collect(),
         Wanted::All => {
-            let of_coin = |coin| {
-                QUOTES
-                    .iter()
-                    .filter_map(move |quote| Pair::of(market, coin, quote))
-            };
+            let of_coin =
+                |coin| QUOTES.iter().filter_map(move |quote| Pair::of(market, coin, quote));
             Some(market.coins().iter().flat_map(of_coin).collect())
         }
     };

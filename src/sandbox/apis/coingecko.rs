@@ -36,9 +36,7 @@ use super::{
 const DECIMALS_MAX: u8 = 18;
 
 pub(super) fn routes() -> Router<Arc<World>> {
-    Router::new()
-        .route("/simple/price", get(simple_price))
-        .route("/coins/markets", get(markets))
+    Router::new().route("/simple/price", get(simple_price)).route("/coins/markets", get(markets))
 }
 
 #[derive(Serialize)]
@@ -47,12 +45,7 @@ struct Refusal {
 }
 
 fn refusal(error: &str) -> Response {
-    json(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        &Refusal {
-            error: error.to_owned(),
-        },
-    )
+    json(StatusCode::UNPROCESSABLE_ENTITY, &Refusal { error: error.to_owned() })
 }
 
 async fn simple_price(
@@ -61,17 +54,10 @@ async fn simple_price(
     headers: HeaderMap,
 ) -> Response {
     let (Some(ids), Some(currencies)) = (params.get("ids"), params.get("vs_currencies")) else {
-        let missing = if params.contains_key("ids") {
-            "vs_currencies"
-        } else {
-            "ids"
-        };
+        let missing = if params.contains_key("ids") { "vs_currencies" } else { "ids" };
         return refusal(&format!("Missing parameter {missing}"));
     };
-    let precision = match params
-        .get("precision")
-        .map(|text| (text.as_str(), text.parse()))
-    {
+    let precision = match params.get("precision").map(|text| (text.as_str(), text.parse())) {
         None => Precision::Usual,
         Some(("full", _)) => Precision::Full,
         Some((_, Ok(decimals))) if decimals <= DECIMALS_MAX => Precision::Fixed(decimals),
@@ -126,18 +112,11 @@ fn simple_row(
             continue;
         };
         // Quoted fine and rounded after: `precision` is about what is shown, not about the market.
-        let quote = coin.quote(
-            Venue::CoinGecko,
-            unit,
-            Precision::Full.decimals(coin, &upper),
-        );
+        let quote = coin.quote(Venue::CoinGecko, unit, Precision::Full.decimals(coin, &upper));
         let decimals = precision.decimals(coin, &upper);
         row.insert(name.clone(), number(quote.price, decimals));
         if flag(params, "include_market_cap") {
-            row.insert(
-                format!("{name}_market_cap"),
-                number(quote.price * coin.asset.supply, 4),
-            );
+            row.insert(format!("{name}_market_cap"), number(quote.price * coin.asset.supply, 4));
         }
         if flag(params, "include_24hr_vol") {
             row.insert(format!("{name}_24h_vol"), number(traded(&quote), 6));
@@ -158,10 +137,7 @@ async fn markets(
     Query(params): Query<Params>,
     headers: HeaderMap,
 ) -> Response {
-    let Some(currency) = params
-        .get("vs_currency")
-        .map(|name| name.to_ascii_uppercase())
-    else {
+    let Some(currency) = params.get("vs_currency").map(|name| name.to_ascii_uppercase()) else {
         return refusal("Missing parameter vs_currency");
     };
     let at_least_one = |name: &str, default: usize| match params.get(name).map(|text| text.parse())
@@ -176,11 +152,8 @@ async fn markets(
     };
     let rows = world.see(|market| {
         let unit = worth(market, &currency)?;
-        let mut rows: Vec<Row> = market
-            .coins()
-            .iter()
-            .map(|coin| Row::of(market, coin, unit, &currency))
-            .collect();
+        let mut rows: Vec<Row> =
+            market.coins().iter().map(|coin| Row::of(market, coin, unit, &currency)).collect();
         rows.sort_by(|one, other| other.cap.total_cmp(&one.cap));
         for (rank, row) in (1..).zip(&mut rows) {
             row.market_cap_rank = rank;
@@ -189,12 +162,7 @@ async fn markets(
             rows.retain(|row| list(ids).any(|id| id == row.id));
         }
         let skipped = per_page.min(250).saturating_mul(page - 1);
-        Some(
-            rows.into_iter()
-                .skip(skipped)
-                .take(per_page.min(250))
-                .collect::<Vec<_>>(),
-        )
+        Some(rows.into_iter().skip(skipped).take(per_page.min(250)).collect::<Vec<_>>())
     });
     match rows {
         Some(rows) => tagged(&rows, &headers),
@@ -277,10 +245,7 @@ impl Row {
 }
 
 fn by_id<'a>(market: &'a Market, id: &str) -> Option<&'a Coin> {
-    market
-        .coins()
-        .iter()
-        .find(|coin| coin.asset.coingecko_id == id)
+    market.coins().iter().find(|coin| coin.asset.coingecko_id == id)
 }
 
 /// Value of what was traded in a day.
@@ -296,9 +261,7 @@ fn worth(market: &Market, currency: &str) -> Option<Worth> {
 /// The answer with an ETag, or 304 when the client has it already.
 fn tagged<T: Serialize>(body: &T, asked: &HeaderMap) -> Response {
     let mut hasher = DefaultHasher::new();
-    serde_json::to_vec(body)
-        .unwrap_or_default()
-        .hash(&mut hasher);
+    serde_json::to_vec(body).unwrap_or_default().hash(&mut hasher);
     let Ok(tag) = HeaderValue::from_str(&format!("W/\"{:016x}\"", hasher.finish())) else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

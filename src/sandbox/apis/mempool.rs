@@ -18,9 +18,7 @@ use super::{
 };
 
 pub(super) fn routes() -> Router<Arc<World>> {
-    Router::new()
-        .route("/v1/fees/recommended", get(fees))
-        .route("/blocks/tip/height", get(height))
+    Router::new().route("/v1/fees/recommended", get(fees)).route("/blocks/tip/height", get(height))
 }
 
 #[derive(Serialize)]
@@ -47,8 +45,5 @@ async fn fees(State(world): State<Arc<World>>) -> Response {
 
 /// A bare number as text, as the real one is.
 async fn height(State(world): State<Arc<World>>) -> Response {
-    world
-        .see(|market| market.chain().height())
-        .to_string()
-        .into_response()
+    world.see(|market| market.chain().height()).to_string().into_response()
 }

@@ -42,9 +42,7 @@ async fn index() -> Response {
         path: &'static str,
         imitates: &'static str,
     }
-    let routes = super::ROUTES
-        .iter()
-        .map(|(path, imitates)| Route { path, imitates });
+    let routes = super::ROUTES.iter().map(|(path, imitates)| Route { path, imitates });
     json(StatusCode::OK, &routes.collect::<Vec<_>>())
 }
 
@@ -69,9 +67,7 @@ fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
 
 /// The parts of a list separated by commas, without blanks.
 fn list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
+    text.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 /// True when a flag is set.

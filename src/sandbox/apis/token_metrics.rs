@@ -47,12 +47,7 @@ struct Envelope<T> {
 
 fn refusal(message: &'static str) -> Response {
     let nothing: Vec<()> = Vec::new();
-    let envelope = Envelope {
-        success: false,
-        message,
-        length: 0,
-        data: nothing,
-    };
+    let envelope = Envelope { success: false, message, length: 0, data: nothing };
     json(StatusCode::BAD_REQUEST, &envelope)
 }
 
@@ -83,14 +78,8 @@ async fn tokens(State(world): State<Arc<World>>, Query(params): Query<Params>) -
         token_name: coin.asset.name,
         token_symbol: coin.asset.symbol,
         exchange_list: [
-            Exchange {
-                exchange_id: "binance",
-                exchange_name: "Binance",
-            },
-            Exchange {
-                exchange_id: "gdax",
-                exchange_name: "Coinbase Exchange",
-            },
+            Exchange { exchange_id: "binance", exchange_name: "Binance" },
+            Exchange { exchange_id: "gdax", exchange_name: "Coinbase Exchange" },
         ],
         category_list: [Category {
             category_id: 1,
@@ -230,12 +219,7 @@ fn answer<T: Serialize>(
     params: &Params,
     row: impl Fn(&Market, &Coin) -> T,
 ) -> Response {
-    let count = |name: &str| {
-        params
-            .get(name)
-            .map(|text| text.parse::<usize>())
-            .transpose()
-    };
+    let count = |name: &str| params.get(name).map(|text| text.parse::<usize>()).transpose();
     let (Ok(limit), Ok(page)) = (count("limit"), count("page")) else {
         return refusal("limit and page must be positive integers");
     };
@@ -244,48 +228,26 @@ fn answer<T: Serialize>(
     let skipped = page.unwrap_or(1).saturating_sub(1).saturating_mul(limit);
     let data: Vec<T> = world.see(|market| {
         let kept = market.coins().iter().filter(|coin| is_wanted(coin, params));
-        kept.skip(skipped)
-            .take(limit)
-            .map(|coin| row(market, coin))
-            .collect()
+        kept.skip(skipped).take(limit).map(|coin| row(market, coin)).collect()
     });
     let message = "Data fetched successfully";
-    json(
-        StatusCode::OK,
-        &Envelope {
-            success: true,
-            message,
-            length: data.len(),
-            data,
-        },
-    )
+    json(StatusCode::OK, &Envelope { success: true, message, length: data.len(), data })
 }
 
 fn is_wanted(coin: &Coin, params: &Params) -> bool {
     let among = |name: &str, fits: &dyn Fn(&str) -> bool| {
         params.get(name).is_none_or(|values| list(values).any(fits))
     };
-    among("token_id", &|id| {
-        id.parse() == Ok(coin.asset.token_metrics_id)
-    }) && among("symbol", &|symbol| {
-        symbol.eq_ignore_ascii_case(coin.asset.symbol)
-    }) && among("signal", &|signal| {
-        signal.parse() == Ok(coin.rating().signal)
-    })
+    among("token_id", &|id| id.parse() == Ok(coin.asset.token_metrics_id))
+        && among("symbol", &|symbol| symbol.eq_ignore_ascii_case(coin.asset.symbol))
+        && among("signal", &|signal| signal.parse() == Ok(coin.rating().signal))
 }
 
 fn current_price(coin: &Coin) -> Box<RawValue> {
     let decimals = coin.asset.decimals;
-    number(
-        coin.quote(Venue::TokenMetrics, Worth::fixed(1.0), decimals)
-            .price,
-        decimals,
-    )
+    number(coin.quote(Venue::TokenMetrics, Worth::fixed(1.0), decimals).price, decimals)
 }
 
 fn link(coin: &Coin) -> String {
-    format!(
-        "https://app.tokenmetrics.com/en/{}",
-        coin.asset.coingecko_id
-    )
+    format!("https://app.tokenmetrics.com/en/{}", coin.asset.coingecko_id)
 }

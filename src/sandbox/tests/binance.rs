@@ -7,10 +7,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn binance_tickers_have_the_real_fields_and_fixed_decimals() {
     let client = client();
-    let full = client
-        .get("/binance/api/v3/ticker/24hr?symbol=BTCUSDT")
-        .await
-        .ok();
+    let full = client.get("/binance/api/v3/ticker/24hr?symbol=BTCUSDT").await.ok();
     let fields = "askPrice askQty bidPrice bidQty closeTime count firstId highPrice lastId \
                   lastPrice lastQty lowPrice openPrice openTime prevClosePrice priceChange \
                   priceChangePercent quoteVolume symbol volume weightedAvgPrice";
@@ -19,22 +16,13 @@ async fn binance_tickers_have_the_real_fields_and_fixed_decimals() {
     assert_eq!(full["openTime"], EPOCH / 1_000 - 86_400_000);
     assert_eq!(decimals(&full["lastPrice"]), 2);
 
-    let mini = client
-        .get("/binance/api/v3/ticker/24hr?symbol=BTCUSDT&type=MINI")
-        .await
-        .ok();
+    let mini = client.get("/binance/api/v3/ticker/24hr?symbol=BTCUSDT&type=MINI").await.ok();
     assert_eq!(keys(&mini).len(), 12);
     let price = client.get(PRICE).await.ok();
     assert_eq!(keys(&price), ["price", "symbol"]);
     assert_eq!(price["price"], full["lastPrice"]);
-    let book = client
-        .get("/binance/api/v3/ticker/bookTicker?symbol=SHIBUSDT")
-        .await
-        .ok();
-    assert_eq!(
-        keys(&book),
-        ["askPrice", "askQty", "bidPrice", "bidQty", "symbol"]
-    );
+    let book = client.get("/binance/api/v3/ticker/bookTicker?symbol=SHIBUSDT").await.ok();
+    assert_eq!(keys(&book), ["askPrice", "askQty", "bidPrice", "bidQty", "symbol"]);
     assert_eq!(decimals(&book["bidPrice"]), 10);
 }
 
@@ -43,14 +31,8 @@ async fn binance_answers_lists_in_the_order_asked() {
     let client = client();
     let both = "/binance/api/v3/ticker/price?symbols=%5B%22ETHUSDT%22,%22BTCUSDC%22%5D";
     let rows = client.get(both).await.ok();
-    assert_eq!(
-        [&rows[0]["symbol"], &rows[1]["symbol"]],
-        ["ETHUSDT", "BTCUSDC"]
-    );
-    let one = client
-        .get("/binance/api/v3/ticker/price?symbols=%5B%22ETHUSDT%22%5D")
-        .await
-        .ok();
+    assert_eq!([&rows[0]["symbol"], &rows[1]["symbol"]], ["ETHUSDT", "BTCUSDC"]);
+    let one = client.get("/binance/api/v3/ticker/price?symbols=%5B%22ETHUSDT%22%5D").await.ok();
     assert_eq!(one.as_array().unwrap().len(), 1);
     let all = client.get("/binance/api/v3/ticker/price").await.ok();
     assert_eq!(all.as_array().unwrap().len(), 60);
@@ -68,9 +50,7 @@ async fn binance_refuses_in_its_own_codes() {
         ("symbol=BTCUSDT&symbols=%5B%22BTCUSDT%22%5D", -1128),
     ];
     for (query, code) in cases {
-        let answer = client
-            .get(&format!("/binance/api/v3/ticker/price?{query}"))
-            .await;
+        let answer = client.get(&format!("/binance/api/v3/ticker/price?{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
         assert_eq!(answer.json()["code"], code, "{query}");
     }
@@ -82,18 +62,12 @@ async fn binance_refuses_in_its_own_codes() {
 async fn binance_counts_weight_by_the_minute() {
     let client = client();
     let used = async |path: &str| {
-        client.get(path).await.headers["x-mbx-used-weight-1m"]
-            .to_str()
-            .unwrap()
-            .to_owned()
+        client.get(path).await.headers["x-mbx-used-weight-1m"].to_str().unwrap().to_owned()
     };
     assert_eq!(used(PRICE).await, "2");
     assert_eq!(used("/binance/api/v3/ticker/bookTicker").await, "6");
     assert_eq!(used("/binance/api/v3/ticker/24hr").await, "86");
-    assert_eq!(
-        used("/binance/api/v3/ticker/24hr?symbol=BTCUSDT").await,
-        "88"
-    );
+    assert_eq!(used("/binance/api/v3/ticker/24hr?symbol=BTCUSDT").await, "88");
     advance(Duration::from_secs(60)).await;
     assert_eq!(used(PRICE).await, "2");
 }

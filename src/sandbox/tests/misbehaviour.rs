@@ -12,19 +12,13 @@ use crate::shutdown;
 async fn too_many_requests_are_refused_in_the_words_of_each_api() {
     let client = client();
     client.misbehave("*", FaultKind::TooManyRequests);
-    for (path, kind) in [
-        (FEES, "text/html; charset=utf-8"),
-        (PRICE, "application/json"),
-    ] {
+    for (path, kind) in [(FEES, "text/html; charset=utf-8"), (PRICE, "application/json")] {
         let answer = client.get(path).await;
         assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(answer.headers["retry-after"], "5");
         assert_eq!(answer.headers["content-type"], kind);
     }
-    client.switch.set(vec![Fault {
-        retry_after: None,
-        ..fault("*", FaultKind::TooManyRequests)
-    }]);
+    client.switch.set(vec![Fault { retry_after: None, ..fault("*", FaultKind::TooManyRequests) }]);
     assert!(!client.get(PRICE).await.headers.contains_key("retry-after"));
 }
 
@@ -32,17 +26,11 @@ async fn too_many_requests_are_refused_in_the_words_of_each_api() {
 async fn errors_and_pages_take_the_place_of_answers() {
     let client = client();
     client.misbehave("/binance/*", FaultKind::ServerError);
-    assert_eq!(
-        client.get(PRICE).await.status,
-        StatusCode::INTERNAL_SERVER_ERROR
-    );
+    assert_eq!(client.get(PRICE).await.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(client.get(FEES).await.status, StatusCode::OK);
     client.misbehave("/binance/*", FaultKind::Html);
     let page = client.get(PRICE).await;
-    assert_eq!(
-        (page.status, page.body.starts_with("<!DOCTYPE")),
-        (StatusCode::OK, true)
-    );
+    assert_eq!((page.status, page.body.starts_with("<!DOCTYPE")), (StatusCode::OK, true));
     client.switch.set(Vec::new());
     client.get(PRICE).await.ok();
 }
@@ -89,10 +77,7 @@ async fn ask(addr: SocketAddr, path: &str) -> String {
 async fn it_answers_on_a_socket_and_stops_when_told() {
     let (sandbox, trigger, shutdown) = serving().await;
     let (addr, switch) = (sandbox.addr(), sandbox.faults());
-    assert_eq!(
-        sandbox.base_url(),
-        format!("http://127.0.0.1:{}", addr.port())
-    );
+    assert_eq!(sandbox.base_url(), format!("http://127.0.0.1:{}", addr.port()));
     let client = async {
         let answer = ask(addr, PRICE).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
@@ -102,10 +87,7 @@ async fn it_answers_on_a_socket_and_stops_when_told() {
             let (head, body) = answer.split_once("\r\n\r\n").unwrap();
             (head.to_owned(), body.to_owned())
         };
-        assert!(
-            head.contains(&format!("content-length: {}", body.len())),
-            "{head}"
-        );
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
         assert!(serde_json::from_str::<Value>(&body).is_err());
         assert_eq!(switch.requests("/binance/api/v3/ticker/price"), 2);
         trigger.advance(Stage::Closing);
@@ -132,10 +114,7 @@ async fn it_stops_in_time_though_clients_hang() {
 
 #[tokio::test]
 async fn a_symbol_that_is_not_simulated_is_refused_by_name() {
-    let config = Config {
-        symbols: vec!["NOPE".to_owned()],
-        ..Config::default()
-    };
+    let config = Config { symbols: vec!["NOPE".to_owned()], ..Config::default() };
     let error = bind(&config).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("NOPE"));

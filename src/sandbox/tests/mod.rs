@@ -40,27 +40,19 @@ fn client() -> Client {
     let config = Config::default();
     let switch = FaultSwitch::new(config.seed, Vec::new());
     let world = Arc::new(World::new(&config, &assets::select(&[]).unwrap(), EPOCH));
-    Client {
-        router: apis::router(world, switch.clone()),
-        switch,
-    }
+    Client { router: apis::router(world, switch.clone()), switch }
 }
 
 impl Client {
     async fn get(&self, uri: &str) -> Answer {
-        self.send(Request::get(uri).body(Body::empty()).unwrap())
-            .await
+        self.send(Request::get(uri).body(Body::empty()).unwrap()).await
     }
 
     async fn send(&self, request: Request) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Answer {
-            status,
-            headers,
-            body: String::from_utf8(body.to_vec()).unwrap(),
-        }
+        Answer { status, headers, body: String::from_utf8(body.to_vec()).unwrap() }
     }
 
     fn misbehave(&self, path: &str, kind: FaultKind) {
@@ -70,10 +62,7 @@ impl Client {
 
 impl Answer {
     fn json(&self) -> Value {
-        assert_eq!(
-            self.headers["content-type"],
-            "application/json; charset=utf-8"
-        );
+        assert_eq!(self.headers["content-type"], "application/json; charset=utf-8");
         serde_json::from_str(&self.body).unwrap()
     }
 
@@ -84,28 +73,16 @@ impl Answer {
 }
 
 fn fault(path: &str, kind: FaultKind) -> Fault {
-    Fault {
-        path: path.to_owned(),
-        kind,
-        probability: 1.0,
-        retry_after: Some(Span::millis(4_200)),
-    }
+    Fault { path: path.to_owned(), kind, probability: 1.0, retry_after: Some(Span::millis(4_200)) }
 }
 
 fn decimals(value: &Value) -> usize {
     let text = Decimal::parse(value.as_str().unwrap()).unwrap();
-    text.as_str()
-        .split_once('.')
-        .map_or(0, |(_, fraction)| fraction.len())
+    text.as_str().split_once('.').map_or(0, |(_, fraction)| fraction.len())
 }
 
 fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<&str> = value
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
+    let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }

@@ -8,16 +8,9 @@ use super::*;
 async fn every_route_exists_and_what_is_unknown_is_json_too() {
     let client = client();
     for (path, _) in ROUTES {
-        assert_ne!(
-            client.get(path).await.status,
-            StatusCode::NOT_FOUND,
-            "{path}"
-        );
+        assert_ne!(client.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(
-        client.get("/").await.ok().as_array().unwrap().len(),
-        ROUTES.len()
-    );
+    assert_eq!(client.get("/").await.ok().as_array().unwrap().len(), ROUTES.len());
     for path in ["/nowhere", "/binance/api/v3/depth", "/mempool/"] {
         let answer = client.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
@@ -52,18 +45,13 @@ async fn coingecko_numbers_keep_their_digits() {
     let client = client();
     let usd = async |id: &str, precision: &str| {
         let query = format!("ids={id}&vs_currencies=usd&precision={precision}");
-        let answer = client
-            .get(&format!("/coingecko/api/v3/simple/price?{query}"))
-            .await
-            .body;
+        let answer = client.get(&format!("/coingecko/api/v3/simple/price?{query}")).await.body;
         let (_, rest) = answer.split_once("\"usd\":").unwrap();
         rest.trim_end_matches('}').to_owned()
     };
-    for (id, precision, expected) in [
-        ("bitcoin", "full", 6),
-        ("bitcoin", "1", 1),
-        ("shiba-inu", "full", 14),
-    ] {
+    for (id, precision, expected) in
+        [("bitcoin", "full", 6), ("bitcoin", "1", 1), ("shiba-inu", "full", 14)]
+    {
         let digits = usd(id, precision).await;
         let (_, fraction) = digits.split_once('.').unwrap();
         assert_eq!(fraction.len(), expected, "{id} {digits}");
@@ -83,10 +71,7 @@ async fn coingecko_says_when_nothing_has_changed() {
     let tag = first.headers["etag"].to_str().unwrap();
     advance(Duration::from_millis(9_900)).await;
     let unchanged = again(tag).await;
-    assert_eq!(
-        (unchanged.status, unchanged.body.as_str()),
-        (StatusCode::NOT_MODIFIED, "")
-    );
+    assert_eq!((unchanged.status, unchanged.body.as_str()), (StatusCode::NOT_MODIFIED, ""));
     advance(Duration::from_millis(100)).await;
     assert_eq!(again(tag).await.status, StatusCode::OK);
 }
@@ -95,30 +80,17 @@ async fn coingecko_says_when_nothing_has_changed() {
 async fn coingecko_markets_are_ranked_and_paged() {
     let client = client();
     let get = async |query: &str| {
-        client
-            .get(&format!(
-                "/coingecko/api/v3/coins/markets?vs_currency=usd&{query}"
-            ))
-            .await
-            .ok()
+        client.get(&format!("/coingecko/api/v3/coins/markets?vs_currency=usd&{query}")).await.ok()
     };
     let all = get("per_page=250").await;
     assert_eq!(all.as_array().unwrap().len(), 30);
-    assert_eq!(
-        (&all[0]["id"], &all[0]["market_cap_rank"]),
-        (&"bitcoin".into(), &1.into())
-    );
+    assert_eq!((&all[0]["id"], &all[0]["market_cap_rank"]), (&"bitcoin".into(), &1.into()));
     assert_eq!(keys(&all[0]).len(), 26);
     assert_eq!(all[0]["last_updated"], "2025-09-12T07:18:29.100Z");
     assert_eq!(get("per_page=10&page=2").await[0], all[10]);
     let one = get("ids=solana,nope").await;
-    assert_eq!(
-        (one.as_array().unwrap().len(), &one[0]["symbol"]),
-        (1, &"sol".into())
-    );
-    let unknown = client
-        .get("/coingecko/api/v3/coins/markets?vs_currency=xyz")
-        .await;
+    assert_eq!((one.as_array().unwrap().len(), &one[0]["symbol"]), (1, &"sol".into()));
+    let unknown = client.get("/coingecko/api/v3/coins/markets?vs_currency=xyz").await;
     assert_eq!(unknown.json()["error"], "invalid vs_currency");
 }
 
@@ -128,11 +100,7 @@ async fn token_metrics_wraps_rows_with_the_real_fields() {
     let first = async |path: &str| {
         let body = client.get(&format!("/tokenmetrics/v2/{path}")).await.ok();
         assert_eq!(keys(&body), ["data", "length", "message", "success"]);
-        assert_eq!(
-            (&body["success"], &body["length"]),
-            (&true.into(), &1.into()),
-            "{path}"
-        );
+        assert_eq!((&body["success"], &body["length"]), (&true.into(), &1.into()), "{path}");
         body["data"][0].clone()
     };
     let cases = [
@@ -140,10 +108,7 @@ async fn token_metrics_wraps_rows_with_the_real_fields() {
             "tokens?symbol=btc",
             "CATEGORY_LIST EXCHANGE_LIST TM_LINK TOKEN_ID TOKEN_NAME TOKEN_SYMBOL",
         ),
-        (
-            "price?token_id=3375",
-            "CURRENT_PRICE TOKEN_ID TOKEN_NAME TOKEN_SYMBOL",
-        ),
+        ("price?token_id=3375", "CURRENT_PRICE TOKEN_ID TOKEN_NAME TOKEN_SYMBOL"),
         (
             "trading-signals?token_id=3375",
             "DATE HOLDING_RETURNS TM_INVESTOR_GRADE TM_LINK TM_TRADER_GRADE TOKEN_ID TOKEN_NAME \
@@ -173,14 +138,9 @@ async fn token_metrics_wraps_rows_with_the_real_fields() {
 async fn token_metrics_filters_and_pages() {
     let client = client();
     let ids = async |query: &str| {
-        let body = client
-            .get(&format!("/tokenmetrics/v2/tokens?{query}"))
-            .await
-            .ok();
+        let body = client.get(&format!("/tokenmetrics/v2/tokens?{query}")).await.ok();
         let rows = body["data"].as_array().unwrap().clone();
-        rows.iter()
-            .map(|row| row["TOKEN_ID"].as_u64().unwrap())
-            .collect::<Vec<_>>()
+        rows.iter().map(|row| row["TOKEN_ID"].as_u64().unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(ids("token_id=3306,3375").await, [3375, 3306]);
     assert_eq!(ids("token_id=1").await, Vec::<u64>::new());
@@ -200,22 +160,8 @@ async fn token_metrics_filters_and_pages() {
 async fn mempool_gives_whole_fees_and_the_height_as_text() {
     let client = client();
     let fees = client.get(FEES).await.ok();
-    assert_eq!(
-        keys(&fees),
-        [
-            "economyFee",
-            "fastestFee",
-            "halfHourFee",
-            "hourFee",
-            "minimumFee"
-        ]
-    );
-    assert!(
-        fees.as_object()
-            .unwrap()
-            .values()
-            .all(|fee| fee.as_u64() >= Some(1))
-    );
+    assert_eq!(keys(&fees), ["economyFee", "fastestFee", "halfHourFee", "hourFee", "minimumFee"]);
+    assert!(fees.as_object().unwrap().values().all(|fee| fee.as_u64() >= Some(1)));
     let height = client.get("/mempool/api/blocks/tip/height").await;
     assert_eq!(height.headers["content-type"], "text/plain; charset=utf-8");
     assert!(height.body.parse::<u64>().unwrap() >= 900_000);
@@ -225,10 +171,7 @@ async fn mempool_gives_whole_fees_and_the_height_as_text() {
 async fn a_coin_is_worth_exactly_one_of_itself() {
     let client = client();
     let query = "ids=bitcoin,ethereum&vs_currencies=btc&include_24hr_change=true";
-    let rows = client
-        .get(&format!("/coingecko/api/v3/simple/price?{query}"))
-        .await
-        .ok();
+    let rows = client.get(&format!("/coingecko/api/v3/simple/price?{query}")).await.ok();
     assert_eq!(
         (&rows["bitcoin"]["btc"], &rows["bitcoin"]["btc_24h_change"]),
         (&1.0.into(), &0.0.into())

@@ -17,10 +17,7 @@ impl Rig {
         let telemetry = Telemetry::new().unwrap();
         let hub = Arc::new(Hub::new(hub::Config::default(), 1, "e".into(), &telemetry));
         let feeds = ["a", "b", "c"].map(Into::into).to_vec();
-        Self {
-            consolidator: Consolidator::new(hub.clone(), config, feeds),
-            hub,
-        }
+        Self { consolidator: Consolidator::new(hub.clone(), config, feeds), hub }
     }
 
     /// `feed` says `price` of `symbol` at `secs`; it is stale 10 s later.
@@ -30,8 +27,7 @@ impl Rig {
             data: Data::new().with("price", Decimal::parse(price).unwrap()),
             ts: Some(secs),
         };
-        self.consolidator
-            .offer(&tick, &feed.into(), secs * SECOND, 10 * SECOND);
+        self.consolidator.offer(&tick, &feed.into(), secs * SECOND, 10 * SECOND);
     }
 
     fn sweep(&self, secs: i64) {
@@ -76,22 +72,13 @@ fn a_source_that_goes_stale_leaves_and_the_next_takes_over() {
     let rig = Rig::new(ConsolidateConfig::default());
     rig.offer("BTC-USD", "a", "1", 0);
     rig.offer("BTC-USD", "b", "2", 5);
-    assert_eq!(
-        rig.shown("BTC-USD"),
-        shown(2, "a", r#"{"price":"1","sources":2}"#)
-    );
+    assert_eq!(rig.shown("BTC-USD"), shown(2, "a", r#"{"price":"1","sources":2}"#));
     rig.sweep(9);
     assert_eq!(rig.shown("BTC-USD").0, 2);
     rig.sweep(10);
-    assert_eq!(
-        rig.shown("BTC-USD"),
-        shown(3, "b", r#"{"price":"2","sources":1}"#)
-    );
+    assert_eq!(rig.shown("BTC-USD"), shown(3, "b", r#"{"price":"2","sources":1}"#));
     rig.offer("BTC-USD", "a", "1.5", 11);
-    assert_eq!(
-        rig.shown("BTC-USD"),
-        shown(4, "a", r#"{"price":"1.5","sources":2}"#)
-    );
+    assert_eq!(rig.shown("BTC-USD"), shown(4, "a", r#"{"price":"1.5","sources":2}"#));
 }
 
 #[test]
@@ -115,20 +102,11 @@ fn a_source_whose_breaker_is_open_leaves_at_once() {
     let rig = Rig::new(ConsolidateConfig::default());
     rig.offer("BTC-USD", "a", "1", 0);
     rig.offer("BTC-USD", "b", "2", 0);
-    let open = Trouble {
-        reason: Reason::BreakerOpen,
-        retry_at: None,
-        blocked: true,
-    };
+    let open = Trouble { reason: Reason::BreakerOpen, retry_at: None, blocked: true };
     let trouble = |feed: &str| {
         let topic = topic("BTC-USD", feed);
         rig.consolidator.trouble(&topic, &feed.into(), open, SECOND);
-        rig.hub
-            .topic("price.BTC-USD")
-            .unwrap()
-            .head(SECOND)
-            .status
-            .state
+        rig.hub.topic("price.BTC-USD").unwrap().head(SECOND).status.state
     };
     assert_eq!(trouble("a"), State::Live);
     assert_eq!(rig.shown("BTC-USD").1, "b");
@@ -151,10 +129,7 @@ fn a_quote_counts_as_another_only_where_that_is_configured() {
     rig.consolidator.declare(&topic("ETH-USDT", "a"));
     assert!(rig.hub.topic("price.ETH-USD").is_some());
     rig.offer("BTC-USDT", "a", "1", 0);
-    assert_eq!(
-        rig.shown("BTC-USD"),
-        shown(1, "a", r#"{"price":"1","sources":1}"#)
-    );
+    assert_eq!(rig.shown("BTC-USD"), shown(1, "a", r#"{"price":"1","sources":1}"#));
     assert_eq!(rig.shown("BTC-USDT").0, 1);
     // In its own quote a source speaks before the same source in a borrowed one.
     rig.offer("BTC-USD", "a", "2", 0);
@@ -165,12 +140,7 @@ fn a_quote_counts_as_another_only_where_that_is_configured() {
 #[test]
 fn what_is_no_price_of_a_source_is_ignored() {
     let rig = Rig::new(ConsolidateConfig::default());
-    for text in [
-        "price.BTC-USD",
-        "onchain.bitcoin.fees",
-        "price.nonsense.a",
-        "price.A-B.c.d",
-    ] {
+    for text in ["price.BTC-USD", "onchain.bitcoin.fees", "price.nonsense.a", "price.A-B.c.d"] {
         rig.consolidator.declare(&Topic::parse(text).unwrap());
     }
     assert!(rig.consolidator.symbols.is_empty());

@@ -76,10 +76,7 @@ fn at(address: SocketAddr) -> Http {
 }
 
 fn path(path: &str) -> Request {
-    Request {
-        path: path.to_owned(),
-        ..Request::default()
-    }
+    Request { path: path.to_owned(), ..Request::default() }
 }
 
 async fn fails(http: &Http, request: &Request) -> FetchError {
@@ -97,12 +94,7 @@ fn repeated(times: usize) -> Body {
 async fn the_request_carries_path_query_key_and_agent() {
     let echo = |headers: Headers, RawQuery(query): RawQuery| async move {
         let header = |name| headers[name].to_str().unwrap().to_owned();
-        format!(
-            "{:?} {} {}",
-            query,
-            header("x-api-key"),
-            header("user-agent")
-        )
+        format!("{:?} {} {}", query, header("x-api-key"), header("user-agent"))
     };
     let address = serve(Router::new().route("/base/v1/x", get(echo))).await;
     let http = http(&format!("http://{address}/base/"), 5_000, true);
@@ -123,11 +115,7 @@ async fn the_request_carries_path_query_key_and_agent() {
 #[tokio::test]
 async fn an_unchanged_answer_is_recognised_by_its_tag_and_date() {
     let handler = |headers: Headers| async move {
-        let same = |name| {
-            headers
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
+        let same = |name| headers.get(name).map(|value| value.to_str().unwrap().to_owned());
         let known = same("if-none-match").as_deref() == Some("\"v1\"")
             && same("if-modified-since").as_deref() == Some("yesterday");
         let tags = [("etag", "\"v1\""), ("last-modified", "yesterday")];
@@ -140,29 +128,17 @@ async fn an_unchanged_answer_is_recognised_by_its_tag_and_date() {
     let http = at(address);
     let first = http.fetch(&path("/"), None).await.unwrap();
     assert_eq!(first.body.as_deref(), Some(&b"5"[..]));
-    let second = http
-        .fetch(&path("/"), Some(&first.validators))
-        .await
-        .unwrap();
+    let second = http.fetch(&path("/"), Some(&first.validators)).await.unwrap();
     assert_eq!(second.body, None);
 }
 
 #[tokio::test]
 async fn statuses_become_reasons_and_waits() {
     let router = Router::new()
-        .route(
-            "/429",
-            get((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")])),
-        )
+        .route("/429", get((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "7")])))
         .route("/418", get(StatusCode::IM_A_TEAPOT))
-        .route(
-            "/busy",
-            get((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "9999")])),
-        )
-        .route(
-            "/503",
-            get((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "soon")])),
-        )
+        .route("/busy", get((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "9999")])))
+        .route("/503", get((StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "soon")])))
         .route("/403", get(StatusCode::FORBIDDEN));
     let http = at(serve(router).await);
     for (asked, reason, wait) in [
@@ -186,10 +162,7 @@ async fn the_weight_that_is_spent_is_read_also_from_a_refusal() {
         .route("/", get((weight, "5")))
         .route("/429", get((StatusCode::TOO_MANY_REQUESTS, weight)));
     let http = at(serve(router).await);
-    assert_eq!(
-        http.fetch(&path("/"), None).await.unwrap().used,
-        Some(1_200)
-    );
+    assert_eq!(http.fetch(&path("/"), None).await.unwrap().used, Some(1_200));
     assert_eq!(fails(&http, &path("/429")).await.used, Some(1_200));
 }
 
@@ -220,12 +193,7 @@ async fn a_body_without_end_stops_at_the_cap_and_an_announced_one_before_it_begi
         std::future::pending::<()>().await;
     })
     .await;
-    assert!(
-        fails(&at(address), &path("/"))
-            .await
-            .message
-            .contains("larger than")
-    );
+    assert!(fails(&at(address), &path("/")).await.message.contains("larger than"));
 }
 
 #[tokio::test]
@@ -255,10 +223,7 @@ async fn a_body_cut_short_is_a_bad_body() {
         stream.write_all(head.as_bytes()).await.unwrap();
     })
     .await;
-    assert_eq!(
-        fails(&at(address), &path("/")).await.reason,
-        Reason::BadBody
-    );
+    assert_eq!(fails(&at(address), &path("/")).await.reason, Reason::BadBody);
 }
 
 #[tokio::test]
@@ -287,24 +252,14 @@ async fn redirects_are_followed_at_home_only() {
     let away = format!("http://{elsewhere}/");
     let router = Router::new()
         .route("/home", get(|| async { Redirect::temporary("/") }))
-        .route(
-            "/away",
-            get(move || async move { Redirect::temporary(&away) }),
-        )
-        .route(
-            "/file",
-            get(|| async { Redirect::temporary("file:///etc/passwd") }),
-        )
+        .route("/away", get(move || async move { Redirect::temporary(&away) }))
+        .route("/file", get(|| async { Redirect::temporary("file:///etc/passwd") }))
         .route("/loop", get(|| async { Redirect::temporary("/loop") }))
         .route("/", get("5"));
     let http = at(serve(router).await);
     assert!(http.fetch(&path("/home"), None).await.is_ok());
     for asked in ["/away", "/file", "/loop"] {
-        assert_eq!(
-            fails(&http, &path(asked)).await.reason,
-            Reason::BadBody,
-            "{asked}"
-        );
+        assert_eq!(fails(&http, &path(asked)).await.reason, Reason::BadBody, "{asked}");
     }
     assert_eq!(count.load(Ordering::SeqCst), 0);
 }
@@ -313,13 +268,7 @@ async fn redirects_are_followed_at_home_only() {
 async fn private_addresses_are_refused_by_number_and_by_name() {
     let (address, count) = raw(|_, _| async {}).await;
     let port = address.port();
-    for host in [
-        "127.0.0.1",
-        "localhost",
-        "[::1]",
-        "[::ffff:127.0.0.1]",
-        "0.0.0.0",
-    ] {
+    for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
         let http = http(&format!("http://{host}:{port}"), 5_000, false);
         let error = fails(&http, &path("/")).await;
         assert_eq!(error.reason, Reason::Connect, "{host}");
@@ -350,10 +299,7 @@ async fn no_error_repeats_a_query_or_a_key() {
 #[tokio::test]
 async fn a_server_that_speaks_no_tls_is_a_tls_failure() {
     let (address, _) = raw(|_, mut stream| async move {
-        stream
-            .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
     })
     .await;
     let http = http(&format!("https://{address}"), 5_000, true);

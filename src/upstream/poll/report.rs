@@ -43,14 +43,12 @@ impl Report {
         match self.published {
             _ if !prepared => None,
             Published { accepted: 1.., .. } => None,
-            Published { quarantined: 0, .. } => Some(FetchError::new(
-                Reason::NoData,
-                "the answer holds nothing that was asked for",
-            )),
-            Published { .. } => Some(FetchError::new(
-                Reason::Quarantined,
-                "every value is quarantined",
-            )),
+            Published { quarantined: 0, .. } => {
+                Some(FetchError::new(Reason::NoData, "the answer holds nothing that was asked for"))
+            }
+            Published { .. } => {
+                Some(FetchError::new(Reason::Quarantined, "every value is quarantined"))
+            }
         }
     }
 }
@@ -63,13 +61,8 @@ pub(super) fn prepare(
     rx: Micros,
 ) -> Result<Report, FetchError> {
     let body = answer.body.unwrap_or_default();
-    decode(&Response { body, rx }, |response| {
-        provider.prepared(request, response)
-    })?;
-    Ok(Report {
-        answered: true,
-        ..Report::default()
-    })
+    decode(&Response { body, rx }, |response| provider.prepared(request, response))?;
+    Ok(Report { answered: true, ..Report::default() })
 }
 
 /// Decodes an answer that is not a page for people.
@@ -78,10 +71,7 @@ pub(super) fn decode<T>(
     decode: impl FnOnce(&Response) -> Result<T, DecodeError>,
 ) -> Result<T, FetchError> {
     if response.body.trim_ascii_start().starts_with(b"<") {
-        return Err(FetchError::new(
-            Reason::BadBody,
-            "markup where data was due",
-        ));
+        return Err(FetchError::new(Reason::BadBody, "markup where data was due"));
     }
     decode(response).map_err(|error| FetchError::new(error.reason, error.message))
 }

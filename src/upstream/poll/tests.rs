@@ -94,10 +94,7 @@ async fn an_open_breaker_takes_topics_down_and_the_trial_after_it_brings_them_ba
     assert!(status.contains(r#""breaker":"open""#), "{status}");
     elapse(31).await;
     let report = feed.feed.report(rig.clock.now());
-    assert_eq!(
-        (report.state, report.breaker),
-        (State::Live, Breaker::Closed)
-    );
+    assert_eq!((report.state, report.breaker), (State::Live, Breaker::Closed));
     assert_eq!(report.last_error.unwrap().reason, Reason::Http5xx);
     assert_eq!(rig.head("price.BTC-USD").status.state, State::Live);
 }

@@ -86,31 +86,22 @@ impl Binance {
             let name = format!("{}{}", market.symbol.base(), market.symbol.quote());
             (name, market)
         };
-        Ok(Self {
-            endpoint,
-            markets: markets(feed)?.into_iter().map(named).collect(),
-        })
+        Ok(Self { endpoint, markets: markets(feed)?.into_iter().map(named).collect() })
     }
 
     fn tick(&self, market: &Market, row: &Row<'_>) -> Result<Tick, String> {
         Ok(Tick {
             topic: market.topic.clone(),
             data: row.data(self.endpoint.fields)?,
-            ts: self
-                .endpoint
-                .time
-                .and_then(|key| row.number(key).time(1_000)),
+            ts: self.endpoint.time.and_then(|key| row.number(key).time(1_000)),
         })
     }
 }
 
 impl Provider for Binance {
     fn requests(&self) -> Vec<Request> {
-        let names: Vec<String> = self
-            .markets
-            .iter()
-            .map(|(name, _)| format!("\"{name}\""))
-            .collect();
+        let names: Vec<String> =
+            self.markets.iter().map(|(name, _)| format!("\"{name}\"")).collect();
         let weights = self.endpoint.weights.iter();
         vec![Request {
             path: self.endpoint.path.to_owned(),
@@ -160,10 +151,7 @@ fn elements(response: &Response) -> Result<Vec<Row<'_>>, DecodeError> {
     match (row.id("code"), row.raw("symbol")) {
         (Some(code), None) => {
             let message = row.text("msg").unwrap_or_default();
-            Err(DecodeError::reported(
-                code == TOO_MANY_REQUESTS,
-                &format!("{code} {message}"),
-            ))
+            Err(DecodeError::reported(code == TOO_MANY_REQUESTS, &format!("{code} {message}")))
         }
         _ => Ok(vec![row]),
     }

@@ -9,25 +9,13 @@ use crate::market::Reason;
 const EXCERPT_CHARS: usize = 80;
 
 /// Words by which an API says in an error text that we ask too much of it.
-const LIMIT_WORDS: [&str; 9] = [
-    "rate",
-    "ratelimit",
-    "limit",
-    "limits",
-    "limited",
-    "credit",
-    "credits",
-    "quota",
-    "throttled",
-];
+const LIMIT_WORDS: [&str; 9] =
+    ["rate", "ratelimit", "limit", "limits", "limited", "credit", "credits", "quota", "throttled"];
 
 impl DecodeError {
     /// An answer that is not what the API promises.
     pub(super) fn bad_body(message: impl Into<String>) -> Self {
-        Self {
-            reason: Reason::BadBody,
-            message: message.into(),
-        }
+        Self { reason: Reason::BadBody, message: message.into() }
     }
 
     /// An answer to a request that this feed does not make. Cannot happen while the poll loop hands
@@ -41,11 +29,7 @@ impl DecodeError {
     pub(super) fn reported(limited: bool, text: &str) -> Self {
         let limited = limited || speaks_of_limits(text);
         Self {
-            reason: if limited {
-                Reason::RateLimited
-            } else {
-                Reason::BadBody
-            },
+            reason: if limited { Reason::RateLimited } else { Reason::BadBody },
             message: format!("the API reports: {}", excerpt(text.trim())),
         }
     }
@@ -72,10 +56,9 @@ pub(super) fn text(response: &Response) -> Result<&str, DecodeError> {
     };
     match text.as_bytes().first() {
         None => Err(DecodeError::bad_body("empty body")),
-        Some(b'<') => Err(DecodeError::bad_body(format!(
-            "HTML where data was due: {}",
-            excerpt(text)
-        ))),
+        Some(b'<') => {
+            Err(DecodeError::bad_body(format!("HTML where data was due: {}", excerpt(text))))
+        }
         Some(_) => Ok(text),
     }
 }
@@ -94,10 +77,7 @@ pub(super) fn json<'a, T: Deserialize<'a>>(response: &'a Response) -> Result<T, 
             serde_json::error::Category::Syntax | serde_json::error::Category::Io => "not JSON",
         };
         let (line, column) = (error.line(), error.column());
-        DecodeError::bad_body(format!(
-            "{what} at line {line} column {column}: {}",
-            excerpt(text)
-        ))
+        DecodeError::bad_body(format!("{what} at line {line} column {column}: {}", excerpt(text)))
     })
 }
 

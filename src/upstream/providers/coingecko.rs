@@ -44,10 +44,8 @@ enum Endpoint {
     CoinsMarkets,
 }
 
-const ENDPOINTS: [(&str, Endpoint); 2] = [
-    ("simple_price", Endpoint::SimplePrice),
-    ("coins_markets", Endpoint::CoinsMarkets),
-];
+const ENDPOINTS: [(&str, Endpoint); 2] =
+    [("simple_price", Endpoint::SimplePrice), ("coins_markets", Endpoint::CoinsMarkets)];
 
 /// One endpoint for some markets.
 #[derive(Debug)]
@@ -74,17 +72,12 @@ impl Coingecko {
     /// Names the key of the configuration that is wrong.
     pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
         let endpoint = *endpoint(feed, &ENDPOINTS)?;
-        let coins: Vec<Coin> = markets(feed)?
-            .into_iter()
-            .map(Coin::new)
-            .collect::<Result<_, _>>()?;
+        let coins: Vec<Coin> =
+            markets(feed)?.into_iter().map(Coin::new).collect::<Result<_, _>>()?;
         let public = ProviderKind::Coingecko.base_url().unwrap_or_default();
         let base_url = feed.base_url.as_deref().unwrap_or(public);
-        let header = if base_url.contains("pro-api") {
-            "x-cg-pro-api-key"
-        } else {
-            "x-cg-demo-api-key"
-        };
+        let header =
+            if base_url.contains("pro-api") { "x-cg-pro-api-key" } else { "x-cg-demo-api-key" };
         Ok(Self {
             endpoint,
             plan: match endpoint {
@@ -148,11 +141,7 @@ impl Coingecko {
             }
             Endpoint::CoinsMarkets => (row.data(&MARKET_FIELDS)?, row.date("last_updated")),
         };
-        Ok(Tick {
-            topic: coin.market.topic.clone(),
-            data,
-            ts,
-        })
+        Ok(Tick { topic: coin.market.topic.clone(), data, ts })
     }
 }
 
@@ -161,11 +150,7 @@ impl Coin {
         let Some(id) = market.id.clone() else {
             return Err(format!("`ids` has no id for {}", market.symbol));
         };
-        Ok(Self {
-            id,
-            quote: market.symbol.quote().to_ascii_lowercase(),
-            market,
-        })
+        Ok(Self { id, quote: market.symbol.quote().to_ascii_lowercase(), market })
     }
 }
 
@@ -188,10 +173,7 @@ impl Provider for Coingecko {
     }
 
     fn decode(&mut self, request: &Request, response: &Response) -> Result<Batch, DecodeError> {
-        let coins = self
-            .plan
-            .get(request.tag)
-            .ok_or_else(DecodeError::unasked)?;
+        let coins = self.plan.get(request.tag).ok_or_else(DecodeError::unasked)?;
         let rows = match self.endpoint {
             Endpoint::SimplePrice => entries(coins, response)?,
             Endpoint::CoinsMarkets => elements(response)?,

@@ -52,10 +52,7 @@ pub(super) fn markets(feed: &FeedConfig) -> Result<Vec<Market>, String> {
 
 /// Whether a text can be an id. With a comma it would be two in the lists that the APIs take.
 pub(super) fn is_id(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b',')
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
 fn price_topic(symbol: &Symbol, feed: &str) -> Result<Topic, String> {

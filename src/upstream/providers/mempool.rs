@@ -33,19 +33,11 @@ struct Endpoint {
 const ENDPOINTS: [(&str, Endpoint); 2] = [
     (
         "fees",
-        Endpoint {
-            path: "/api/v1/fees/recommended",
-            topic: "onchain.bitcoin.fees",
-            data: fees,
-        },
+        Endpoint { path: "/api/v1/fees/recommended", topic: "onchain.bitcoin.fees", data: fees },
     ),
     (
         "height",
-        Endpoint {
-            path: "/api/blocks/tip/height",
-            topic: "onchain.bitcoin.height",
-            data: height,
-        },
+        Endpoint { path: "/api/blocks/tip/height", topic: "onchain.bitcoin.height", data: height },
     ),
 ];
 
@@ -70,10 +62,7 @@ impl Mempool {
 
 impl Provider for Mempool {
     fn requests(&self) -> Vec<Request> {
-        vec![Request {
-            path: self.endpoint.path.to_owned(),
-            ..Request::default()
-        }]
+        vec![Request { path: self.endpoint.path.to_owned(), ..Request::default() }]
     }
 
     fn decode(&mut self, _: &Request, response: &Response) -> Result<Batch, DecodeError> {
@@ -102,9 +91,6 @@ fn height(response: &Response) -> Result<Result<Data, String>, DecodeError> {
     let text = body::text(response)?;
     match text.parse::<u32>() {
         Ok(height) => Ok(Ok(Data::new().with("height", i64::from(height)))),
-        Err(_) => Err(DecodeError::bad_body(format!(
-            "not a block height: {}",
-            excerpt(text)
-        ))),
+        Err(_) => Err(DecodeError::bad_body(format!("not a block height: {}", excerpt(text)))),
     }
 }

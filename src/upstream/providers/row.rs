@@ -53,8 +53,7 @@ impl<'a> Row<'a> {
 
     /// A field that is an identifier, written as text or as an integer.
     pub(super) fn id(&self, key: &str) -> Option<String> {
-        self.text(key)
-            .or_else(|| self.number(key).decimal().map(|id| id.to_string()))
+        self.text(key).or_else(|| self.number(key).decimal().map(|id| id.to_string()))
     }
 
     /// A field that is a time: RFC 3339, or a date or date and time that is meant in UTC.
@@ -113,18 +112,8 @@ mod tests {
         ] {
             assert_eq!(date(text), midnight, "{text}");
         }
-        assert_eq!(
-            date("\"2025-09-12T07:18:29.101Z\""),
-            Some(1_757_661_509_101_000)
-        );
-        for text in [
-            "\"\"",
-            "\"yesterday\"",
-            "\"2025-02-30\"",
-            "null",
-            "{}",
-            "20250410",
-        ] {
+        assert_eq!(date("\"2025-09-12T07:18:29.101Z\""), Some(1_757_661_509_101_000));
+        for text in ["\"\"", "\"yesterday\"", "\"2025-02-30\"", "null", "{}", "20250410"] {
             assert_eq!(date(text), None, "{text}");
         }
     }

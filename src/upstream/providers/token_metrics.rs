@@ -112,9 +112,8 @@ impl TokenMetrics {
     pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
         let endpoint = endpoint(feed, &ENDPOINTS)?;
         let markets = markets(feed)?.into_iter();
-        let tokens: Vec<Token> = markets
-            .map(|market| Token::new(market, endpoint))
-            .collect::<Result<_, _>>()?;
+        let tokens: Vec<Token> =
+            markets.map(|market| Token::new(market, endpoint)).collect::<Result<_, _>>()?;
         let known = tokens.iter().all(|token| token.id.is_some());
         Ok(Self {
             endpoint,
@@ -170,11 +169,7 @@ impl TokenMetrics {
         if self.endpoint.signal.is_some() {
             data = data.with_opt("as_of", as_of).with("model", "token_metrics");
         }
-        Ok(Tick {
-            topic: token.topic.clone(),
-            data,
-            ts: as_of,
-        })
+        Ok(Tick { topic: token.topic.clone(), data, ts: as_of })
     }
 }
 
@@ -192,11 +187,7 @@ impl Token {
             }
             None => market.topic.clone(),
         };
-        Ok(Self {
-            id: market.id.clone(),
-            topic,
-            market,
-        })
+        Ok(Self { id: market.id.clone(), topic, market })
     }
 }
 
@@ -218,11 +209,7 @@ impl Provider for TokenMetrics {
         };
         let rows = rows(response)?;
         self.resolve(&rows);
-        let known = self
-            .tokens
-            .iter()
-            .filter(|token| token.id.is_some())
-            .count();
+        let known = self.tokens.iter().filter(|token| token.id.is_some()).count();
         let last = rows.len() < PAGE || page >= LOOKUP_PAGES;
         if known < self.tokens.len() && !last {
             self.lookup = Lookup::Page(page + 1);
@@ -270,10 +257,7 @@ impl Provider for TokenMetrics {
     }
 
     fn topics(&self) -> Vec<Topic> {
-        self.tokens
-            .iter()
-            .map(|token| token.topic.clone())
-            .collect()
+        self.tokens.iter().map(|token| token.topic.clone()).collect()
     }
 }
 
@@ -303,10 +287,9 @@ fn rows(response: &Response) -> Result<Vec<Row<'_>>, DecodeError> {
         (Some("true" | "\"true\"") | None, Ok(elements)) => {
             Ok(elements.into_iter().filter_map(Row::read).collect())
         }
-        (Some("true" | "\"true\""), Err(_)) => Err(DecodeError::bad_body(format!(
-            "`data` is no array: {}",
-            excerpt(elements)
-        ))),
+        (Some("true" | "\"true\""), Err(_)) => {
+            Err(DecodeError::bad_body(format!("`data` is no array: {}", excerpt(elements))))
+        }
         _ => Err(DecodeError::reported(false, &message)),
     }
 }

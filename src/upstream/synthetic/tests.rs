@@ -28,45 +28,23 @@ fn run(load: Load) -> Rig {
         stale_after: 5_000_000,
     };
     let metrics = Metrics::new(&telemetry, "bench");
-    let feed = Arc::new(Feed::new(
-        identity,
-        hub.clone(),
-        clock.clone(),
-        None,
-        metrics,
-    ));
+    let feed = Arc::new(Feed::new(identity, hub.clone(), clock.clone(), None, metrics));
     let work = Synthetic::new(feed.clone(), hub.clone(), clock.clone(), load);
     let (trigger, shutdown) = shutdown::channel();
     Tasks::default().spawn("bench", supervise(work, shutdown));
-    Rig {
-        hub,
-        feed,
-        clock,
-        telemetry,
-        _trigger: trigger,
-    }
+    Rig { hub, feed, clock, telemetry, _trigger: trigger }
 }
 
 impl Rig {
     fn made(&self, topics: usize) -> Vec<u64> {
-        let seq = |index| {
-            self.hub
-                .topic(&format!("bench.{index}"))
-                .unwrap()
-                .head(0)
-                .seq
-        };
+        let seq = |index| self.hub.topic(&format!("bench.{index}")).unwrap().head(0).seq;
         (0..topics).map(seq).collect()
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn updates_come_at_the_rate_in_turn_without_drift() {
-    let rig = run(Load {
-        topics: 10,
-        rate: 2_000,
-        payload_bytes: 200,
-    });
+    let rig = run(Load { topics: 10, rate: 2_000, payload_bytes: 200 });
     tokio::time::sleep(Duration::from_millis(10_000)).await;
     let made = rig.made(10);
     let total: u64 = made.iter().sum();
@@ -77,22 +55,14 @@ async fn updates_come_at_the_rate_in_turn_without_drift() {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_rate_is_as_even() {
-    let rig = run(Load {
-        topics: 1,
-        rate: 2,
-        payload_bytes: 0,
-    });
+    let rig = run(Load { topics: 1, rate: 2, payload_bytes: 0 });
     tokio::time::sleep(Duration::from_millis(10_100)).await;
     assert_eq!(rig.made(1), [21]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn messages_have_about_the_configured_size_and_are_dated_when_published() {
-    let rig = run(Load {
-        topics: 3,
-        rate: 1_000,
-        payload_bytes: 200,
-    });
+    let rig = run(Load { topics: 3, rate: 1_000, payload_bytes: 200 });
     tokio::time::sleep(Duration::from_secs(2)).await;
     let last = rig.hub.topic("bench.2").unwrap().head(0).last.unwrap();
     let size = last.json().len();
@@ -102,11 +72,7 @@ async fn messages_have_about_the_configured_size_and_are_dated_when_published() 
 
 #[tokio::test(start_paused = true)]
 async fn what_is_more_than_a_second_late_is_skipped_and_counted() {
-    let rig = run(Load {
-        topics: 1,
-        rate: 1_000,
-        payload_bytes: 0,
-    });
+    let rig = run(Load { topics: 1, rate: 1_000, payload_bytes: 0 });
     tokio::time::sleep(Duration::from_millis(100)).await;
     let before = rig.made(1)[0];
     tokio::time::advance(Duration::from_secs(5)).await;
@@ -114,10 +80,8 @@ async fn what_is_more_than_a_second_late_is_skipped_and_counted() {
     let made = rig.made(1)[0] - before;
     assert!((1_000..=1_015).contains(&made), "{made}");
     let text = rig.telemetry.render();
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("tickwire_upstream_skipped_total{"))
-        .unwrap();
+    let line =
+        text.lines().find(|line| line.starts_with("tickwire_upstream_skipped_total{")).unwrap();
     let skipped: u64 = line.rsplit(' ').next().unwrap().parse().unwrap();
     assert!((3_990..=4_010).contains(&skipped), "{skipped}");
 }

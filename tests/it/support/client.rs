@@ -28,14 +28,8 @@ pub enum Ended {
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let (socket, _) = client_async(format!("ws://{address}/v1/ws"), stream)
-            .await
-            .unwrap();
-        Self {
-            socket,
-            early: VecDeque::new(),
-            next_id: 1,
-        }
+        let (socket, _) = client_async(format!("ws://{address}/v1/ws"), stream).await.unwrap();
+        Self { socket, early: VecDeque::new(), next_id: 1 }
     }
 
     /// Sends any text.
@@ -52,8 +46,7 @@ impl Client {
     pub async fn ask(&mut self, method: &str, params: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(json!({"id": id, "method": method, "params": params}).to_string())
-            .await;
+        self.send(json!({"id": id, "method": method, "params": params}).to_string()).await;
         loop {
             let message = self.message().await;
             if message.get("type").is_none() {
@@ -74,18 +67,12 @@ impl Client {
     /// As [`Client::ask`]; the answer must be an error, whose code is returned.
     pub async fn refusal(&mut self, method: &str, params: Value) -> String {
         let answer = self.ask(method, params).await;
-        answer["error"]["code"]
-            .as_str()
-            .unwrap_or_else(|| panic!("{answer}"))
-            .to_owned()
+        answer["error"]["code"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }
 
     pub async fn subscribe(&mut self, topics: &[&str], options: Value) -> Vec<Value> {
         let mut params = json!({"topics": topics});
-        params
-            .as_object_mut()
-            .unwrap()
-            .extend(options.as_object().unwrap().clone());
+        params.as_object_mut().unwrap().extend(options.as_object().unwrap().clone());
         let result = self.result("subscribe", params).await;
         result["topics"].as_array().unwrap().clone()
     }

@@ -78,10 +78,7 @@ impl Builder {
     pub async fn start(self) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let app = App::start(self.config(), listener).await.unwrap();
-        Server {
-            app,
-            http: reqwest::Client::new(),
-        }
+        Server { app, http: reqwest::Client::new() }
     }
 }
 
@@ -98,10 +95,7 @@ impl Server {
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
-        let response = self
-            .http
-            .get(format!("http://{}{path}", self.address()))
-            .send();
+        let response = self.http.get(format!("http://{}{path}", self.address())).send();
         let response = response.await.unwrap();
         let status = response.status().as_u16();
         let mut body = Vec::new();
@@ -133,9 +127,7 @@ impl Server {
     /// Waits until a metric has reached a value.
     pub async fn metric_reaches(&self, name: &str, label: &str, least: f64) {
         eventually(&format!("{name}{{{label}}} to reach {least}"), || async {
-            self.metric(name, label)
-                .await
-                .filter(|value| *value >= least)
+            self.metric(name, label).await.filter(|value| *value >= least)
         })
         .await;
     }

@@ -32,11 +32,7 @@ struct Answer {
 impl Upstream {
     pub async fn start() -> Self {
         let (sender, polls) = watch::channel(0);
-        let script = Script {
-            prices: BTreeMap::new(),
-            misbehaviour: None,
-            polls: sender,
-        };
+        let script = Script { prices: BTreeMap::new(), misbehaviour: None, polls: sender };
         let script = Arc::new(Mutex::new(script));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -44,11 +40,7 @@ impl Upstream {
         Tasks::default().spawn("fake upstream", async move {
             axum::serve(listener, router).await.unwrap();
         });
-        Self {
-            script,
-            polls,
-            address,
-        }
+        Self { script, polls, address }
     }
 
     pub fn url(&self) -> String {
@@ -57,23 +49,13 @@ impl Upstream {
 
     /// Gives `price` for a symbol as Binance spells it.
     pub fn price(&self, symbol: &str, price: &str) {
-        self.script
-            .lock()
-            .prices
-            .insert(symbol.into(), price.into());
+        self.script.lock().prices.insert(symbol.into(), price.into());
     }
 
     /// Answers with this until told otherwise.
     pub fn misbehave(&self, status: u16, headers: &[(&'static str, &str)], body: &str) {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .collect();
-        let answer = Answer {
-            status,
-            headers,
-            body: body.to_owned(),
-        };
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let answer = Answer { status, headers, body: body.to_owned() };
         self.script.lock().misbehaviour = Some(answer);
     }
 
@@ -90,9 +72,7 @@ impl Upstream {
     pub async fn polled(&self, more: u64) {
         let target = self.polls() + more;
         let mut polls = self.polls.clone();
-        soon("a poll", polls.wait_for(|polls| *polls >= target))
-            .await
-            .unwrap();
+        soon("a poll", polls.wait_for(|polls| *polls >= target)).await.unwrap();
     }
 }
 

@@ -77,10 +77,7 @@ impl Fetch for Script {
         self.calls.lock().push((Instant::now(), known.cloned()));
         let answer = |body: Option<&'static str>, etag: Option<&str>| Answer {
             body: body.map(|text| Bytes::from_static(text.as_bytes())),
-            validators: Validators {
-                etag: etag.map(str::to_owned),
-                last_modified: None,
-            },
+            validators: Validators { etag: etag.map(str::to_owned), last_modified: None },
             used: None,
         };
         let step = self.next();
@@ -120,19 +117,11 @@ impl Provider for Fake {
     fn decode(&mut self, _: &Request, response: &Response) -> Result<Batch, DecodeError> {
         let text = std::str::from_utf8(&response.body).unwrap();
         assert_ne!(text, "panic", "on purpose");
-        let price = Decimal::parse(text).map_err(|error| DecodeError {
-            reason: Reason::BadBody,
-            message: error.to_string(),
-        })?;
-        let tick = Tick {
-            topic: self.topic.clone(),
-            data: Data::new().with("price", price),
-            ts: None,
-        };
-        Ok(Batch {
-            ticks: vec![tick],
-            ..Batch::default()
-        })
+        let price = Decimal::parse(text)
+            .map_err(|error| DecodeError { reason: Reason::BadBody, message: error.to_string() })?;
+        let tick =
+            Tick { topic: self.topic.clone(), data: Data::new().with("price", price), ts: None };
+        Ok(Batch { ticks: vec![tick], ..Batch::default() })
     }
 
     fn topics(&self) -> Vec<Topic> {
@@ -225,8 +214,7 @@ impl Rig {
             feeds: Arc::new([feed.clone()]),
             clock: self.clock.clone(),
         };
-        self.tasks
-            .spawn("feed", supervise(poll, self.shutdown.clone()));
+        self.tasks.spawn("feed", supervise(poll, self.shutdown.clone()));
         self.tasks.spawn("sweep", sweep.run(self.shutdown.clone()));
         Running { feed, script, made }
     }
@@ -241,12 +229,7 @@ impl Rig {
     }
 
     pub(super) fn budget(&self, per_minute: u32) -> Share {
-        let config = BudgetConfig {
-            host: None,
-            per_minute,
-            weight: 1,
-            per_month: None,
-        };
+        let config = BudgetConfig { host: None, per_minute, weight: 1, per_month: None };
         let now = Instant::now().into_std();
         Budgets::default().share("host", None, &config, &self.telemetry, now)
     }

@@ -7,11 +7,7 @@ fn a_wrong_configuration_names_its_key() {
     let market = "symbols = ['BTC-USD']";
     let cases = [
         ("binance", "", "`symbols` must not be empty"),
-        (
-            "binance",
-            "symbols = ['FOO']",
-            "`symbols` has `FOO`, which is not a symbol like BTC-USD",
-        ),
+        ("binance", "symbols = ['FOO']", "`symbols` has `FOO`, which is not a symbol like BTC-USD"),
         (
             "binance",
             "symbols = ['BTC-USD']\nendpoint = 'trades'",
@@ -33,16 +29,8 @@ fn a_wrong_configuration_names_its_key() {
             "symbols = ['BTC-EUR']",
             "`symbols` has BTC-EUR, but Token Metrics' prices are in USD",
         ),
-        (
-            "mempool",
-            "endpoint = 'blocks'",
-            "`endpoint` must be one of fees, height",
-        ),
-        (
-            "synthetic",
-            "",
-            "`provider` synthetic has no upstream to poll",
-        ),
+        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height"),
+        ("synthetic", "", "`provider` synthetic has no upstream to poll"),
     ];
     for (provider, rest, expected) in cases {
         let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
@@ -98,12 +86,6 @@ fn more_ids_than_a_page_holds_are_asked_in_several_requests() {
     assert_eq!(requests.len(), 2);
     assert_eq!(requests[1].query[0], ("token_id", "101".to_owned()));
     let empty = response(r#"{"success":true,"data":[]}"#);
-    assert_eq!(
-        grades.decode(&requests[0], &empty).unwrap().missing.len(),
-        100
-    );
-    assert_eq!(
-        grades.decode(&requests[1], &empty).unwrap().missing.len(),
-        1
-    );
+    assert_eq!(grades.decode(&requests[0], &empty).unwrap().missing.len(), 100);
+    assert_eq!(grades.decode(&requests[1], &empty).unwrap().missing.len(), 1);
 }

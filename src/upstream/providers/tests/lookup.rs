@@ -32,10 +32,7 @@ fn the_first_token_with_the_symbol_wins_and_the_unknown_is_told() {
     let body = r#"{"success":true,"data":[{"TOKEN_ID":3375,"CURRENT_PRICE":1.0}]}"#;
     let batch = tm.decode(&requests[0], &response(body)).unwrap();
     assert_eq!(batch.ticks.len(), 1);
-    let missing = [
-        "ETH-USD is not in the answer",
-        "NOPE-USD is not known to /tokens",
-    ];
+    let missing = ["ETH-USD is not in the answer", "NOPE-USD is not known to /tokens"];
     assert_eq!(batch.missing, missing);
 }
 

@@ -64,27 +64,19 @@ fn cases(provider: &str) -> Cases {
 }
 
 fn provider(config: &FeedConfig) -> Box<dyn Provider> {
-    let takes_a_key = matches!(
-        config.provider,
-        ProviderKind::Coingecko | ProviderKind::TokenMetrics
-    );
+    let takes_a_key =
+        matches!(config.provider, ProviderKind::Coingecko | ProviderKind::TokenMetrics);
     build(config, takes_a_key.then(|| Secret::new(KEY))).unwrap()
 }
 
 fn response(body: impl Into<Bytes>) -> Response {
-    Response {
-        body: body.into(),
-        rx: 0,
-    }
+    Response { body: body.into(), rx: 0 }
 }
 
 fn asked(requests: &[Request]) -> Vec<String> {
     let line = |request: &Request| {
-        let query: Vec<String> = request
-            .query
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let query: Vec<String> =
+            request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mark = if query.is_empty() { "" } else { "?" };
         let header = request.secret_header.as_ref();
         let header = header.map(|(name, _)| format!(" {name}"));
@@ -150,10 +142,7 @@ fn every_answer_becomes_what_its_case_says() {
                 Some(file) => fs::read(fixture(name, file)).unwrap(),
                 None => case.text.clone().into_bytes(),
             };
-            let request = Request {
-                tag: case.tag,
-                ..Request::default()
-            };
+            let request = Request { tag: case.tag, ..Request::default() };
             let mut provider = provider(&feeds[&case.feed].config);
             match provider.decode(&request, &response(body)) {
                 Ok(batch) => {

@@ -1,0 +1,205 @@
+//! What waits and will not be delivered: overflow, lag, the end of a subscription or of the client.
+
+use super::{Loss, Outbox};
+use crate::{
+    delivery::view::{Gap, Place, Token},
+    protocol::{code::GapReason, params::Mode},
+};
+
+impl Outbox {
+    /// Numbers `from` to `to` of the topic were lost before they could be offered.
+    pub(in crate::delivery) fn lose(&mut self, view: u32, from: u64, to: u64, reason: GapReason) {
+        let Some(sub) = self.views.get(view as usize).map(|topic| topic.sub) else {
+            return;
+        };
+        let Some(owner) = self.subs.get_mut(sub as usize).filter(|_| !self.closed) else {
+            return;
+        };
+        let count = to - from + 1;
+        owner.ledger.published += count;
+        owner.ledger.dropped += count;
+        let replaced = owner.options.mode == Mode::Latest;
+        self.tally.offered += count;
+        self.tally.lose(Loss::Lag, count);
+        let gap = Gap { from, to, dropped: count, reason, sub };
+        self.follow(view);
+        // A waiting `latest` update will be replaced by what comes after the gap, behind it.
+        match self.gap_before(view, sub, self.order.len(), replaced) {
+            Some(earlier) => self.join_gaps(earlier, gap),
+            None => self.push_lazy(Token::Gap { view, gap }),
+        }
+    }
+
+    /// The place of a gap of `view` and `sub` before `end`, when nothing of the topic that will be
+    /// delivered stands between.
+    fn gap_before(&self, view: u32, sub: u32, end: usize, over_latest: bool) -> Option<usize> {
+        let before = (0..end).rev().zip(self.order.range(..end).rev());
+        nearest_gap(before, view, sub, over_latest)
+    }
+
+    fn gap_after(&self, view: u32, sub: u32, start: usize) -> Option<usize> {
+        let after = (start..).zip(self.order.range(start..));
+        nearest_gap(after, view, sub, false)
+    }
+
+    fn join_gaps(&mut self, place: usize, other: Gap) {
+        if let Some(Token::Gap { gap, .. }) = self.order.get_mut(place) {
+            gap.join(other);
+        }
+    }
+
+    /// The topic with most waiting loses its oldest, and a gap takes its place.
+    pub(super) fn drop_oldest_of_fullest(&mut self) -> bool {
+        let (mut victim, mut most) = (None, 0);
+        for (index, token) in self.order.iter().enumerate() {
+            if let Token::Update { view, .. } = token
+                && let Some(topic) = self.views.get(*view as usize)
+                && topic.waiting > most
+            {
+                (victim, most) = (Some(index), topic.waiting);
+            }
+        }
+        let Some(index) = victim else { return false };
+        let Some(Token::Update { view, sub, issued }) = self.order.get(index) else {
+            return false;
+        };
+        let (view, sub, seq, len) = (*view, *sub, issued.update.seq, issued.frame().len());
+        self.queued_updates -= 1;
+        self.queued_bytes -= len;
+        self.credit_loss(sub, Loss::Overflow);
+        if let Some(topic) = self.views.get_mut(view as usize) {
+            topic.waiting -= 1;
+        }
+        let gap = Gap { from: seq, to: seq, dropped: 1, reason: GapReason::SlowConsumer, sub };
+        let place = match self.gap_before(view, sub, index, false) {
+            Some(earlier) => {
+                self.order.remove(index);
+                self.join_gaps(earlier, gap);
+                earlier
+            }
+            None => {
+                if let Some(token) = self.order.get_mut(index) {
+                    *token = Token::Gap { view, gap };
+                    self.lazy += 1;
+                }
+                index
+            }
+        };
+        if let Some(later) = self.gap_after(view, sub, place + 1)
+            && let Some(Token::Gap { gap, .. }) = self.order.remove(later)
+        {
+            self.lazy -= 1;
+            self.join_gaps(place, gap);
+        }
+        true
+    }
+
+    fn credit_loss(&mut self, sub: u32, loss: Loss) {
+        if let Some(sub) = self.subs.get_mut(sub as usize) {
+            sub.ledger.queued -= 1;
+            sub.ledger.dropped += 1;
+        }
+        self.tally.lose(loss, 1);
+    }
+
+    /// Ends `sub`: nothing of it waits any more. Its topics must be given to others or removed by
+    /// the caller afterwards, which it can tell from [`View::sub`].
+    pub(in crate::delivery) fn cancel(&mut self, sub: u32) {
+        let mut lost = 0;
+        let (views, held) = (&mut self.views, &mut self.held);
+        let (queued_updates, queued_bytes) = (&mut self.queued_updates, &mut self.queued_bytes);
+        self.order.retain(|token| match token {
+            Token::Update { view, sub: owner, issued } if *owner == sub => {
+                lost += 1;
+                *queued_updates -= 1;
+                *queued_bytes -= issued.frame().len();
+                if let Some(topic) = views.get_mut(*view as usize) {
+                    topic.waiting -= 1;
+                }
+                false
+            }
+            Token::Latest { view } => views
+                .get(*view as usize)
+                .and_then(|topic| topic.latest.as_ref())
+                .is_some_and(|latest| latest.sub != sub),
+            Token::Snapshot { view, sub: owner, .. } if *owner == sub => {
+                if let Some(topic) = views.get_mut(*view as usize) {
+                    topic.snapshot = false;
+                }
+                false
+            }
+            Token::Gap { gap, .. } => gap.sub != sub,
+            Token::Ready { sub: owner, .. } => *owner != Some(sub),
+            Token::Update { .. } | Token::Snapshot { .. } | Token::Status { .. } => true,
+        });
+        for (key, topic) in views {
+            if let Some(latest) = topic.latest.take_if(|latest| latest.sub == sub) {
+                lost += 1;
+                if let (Place::Held(due), Ok(key)) = (latest.place, u32::try_from(key)) {
+                    held.remove(&(due, key));
+                }
+            }
+        }
+        self.count_lazy();
+        // Its key may be given to another subscription: what is partly written must not be credited
+        // to that one.
+        if let Some(part) = &mut self.partial
+            && part.credit.take_if(|(owner, _)| *owner == sub).is_some()
+        {
+            lost += 1;
+        }
+        for _ in 0..lost {
+            self.credit_loss(sub, Loss::Unsubscribed);
+        }
+    }
+
+    /// The client is gone or will be told nothing more: what waits for it is lost, and nothing but
+    /// answers and control frames is accepted from now on.
+    pub(in crate::delivery) fn close(&mut self) {
+        self.closed = true;
+        for token in std::mem::take(&mut self.order) {
+            if let Token::Update { sub, .. } = token {
+                self.credit_loss(sub, Loss::Closed);
+            }
+        }
+        let waiting: Vec<u32> = self
+            .views
+            .iter_mut()
+            .filter_map(|(_, topic)| {
+                topic.waiting = 0;
+                topic.snapshot = false;
+                topic.status = None;
+                topic.latest.take()
+            })
+            .map(|latest| latest.sub)
+            .collect();
+        for sub in waiting {
+            self.credit_loss(sub, Loss::Closed);
+        }
+        if let Some(part) = &mut self.partial
+            && let Some((sub, _)) = part.credit.take()
+        {
+            self.credit_loss(sub, Loss::Closed);
+        }
+        self.lazy = 0;
+        self.held.clear();
+        (self.queued_updates, self.queued_bytes) = (0, 0);
+    }
+}
+
+/// The first gap of `view` and `sub` in `places` that is not behind anything else of the topic; a
+/// change of freshness may stand anywhere.
+fn nearest_gap<'a>(
+    places: impl Iterator<Item = (usize, &'a Token)>,
+    view: u32,
+    sub: u32,
+    over_latest: bool,
+) -> Option<usize> {
+    let (place, token) =
+        places.filter(|(_, token)| token.view() == view).find(|(_, token)| match token {
+            Token::Status { .. } => false,
+            Token::Latest { .. } => !over_latest,
+            _ => true,
+        })?;
+    matches!(token, Token::Gap { gap, .. } if gap.sub == sub).then_some(place)
+}

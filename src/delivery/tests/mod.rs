@@ -1,0 +1,14 @@
+//! Delivery without threads and sockets: a [`world::World`] owns an index, its outlet and clients
+//! whose sockets take exactly what a test lets them take. Time is what the test says it is.
+
+mod latest;
+mod model;
+mod overflow;
+mod random;
+mod rates;
+mod status;
+mod subscribing;
+mod verdict;
+mod wire;
+mod world;
+mod writing;

@@ -1,0 +1,292 @@
+//! One shard without its thread.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use tokio::sync::broadcast::Receiver;
+
+use super::wire::{Message, Wire};
+use crate::{
+    delivery::{
+        Bounds, Ledger, Options, SubscribeRow, SubscriptionLimits,
+        client::{Client, Flow},
+        index::{Index, Now, Touched},
+        metrics::{Metrics, TransportKind},
+        subscribe,
+    },
+    hub::{Config, Event, Hub, Outcome, Trouble},
+    market::{Data, Decimal, Reason, Tick, Topic},
+    protocol::{
+        frame::{Opcode, frame},
+        params::Mode,
+    },
+    telemetry::Telemetry,
+    units::Micros,
+};
+
+/// Updates kept of each topic: few, so that lag reaches past them.
+pub(super) const HISTORY: usize = 4;
+/// A value is live for this long.
+pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
+pub(super) const ROOMY: Bounds = Bounds { updates: 1000, bytes: 1 << 20 };
+pub(super) const LIMITS: SubscriptionLimits = SubscriptionLimits { topics: 64, matched_topics: 64 };
+
+/// A hub, the index of its only shard, and the clients.
+pub(super) struct World {
+    pub(super) hub: Arc<Hub>,
+    pub(super) index: Index,
+    outlet: Receiver<Event>,
+    pub(super) telemetry: Telemetry,
+    metrics: Arc<Metrics>,
+    start: Instant,
+    elapsed: Duration,
+    peers: Vec<Peer>,
+}
+
+struct Peer {
+    client: Arc<Client>,
+    wire: Wire,
+    answers: u64,
+}
+
+pub(super) fn every() -> Options {
+    Options { mode: Mode::Every, interval: None, snapshot: false, status: false }
+}
+
+pub(super) fn latest() -> Options {
+    Options { mode: Mode::Latest, ..every() }
+}
+
+pub(super) fn slow(interval: Duration) -> Options {
+    Options { interval: Some(interval), ..latest() }
+}
+
+pub(super) fn with_snapshot(options: Options) -> Options {
+    Options { snapshot: true, ..options }
+}
+
+pub(super) fn with_status(options: Options) -> Options {
+    Options { status: true, ..options }
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let telemetry = Telemetry::new().unwrap();
+        let config = Config { history: HISTORY, ..Config::default() };
+        let hub = Arc::new(Hub::new(config, 1, Arc::from("e1"), &telemetry));
+        Self {
+            index: Index::new(0, hub.clone()),
+            outlet: hub.open(0).unwrap(),
+            hub,
+            metrics: Arc::new(Metrics::new(&telemetry, TransportKind::WebSocket)),
+            telemetry,
+            start: Instant::now(),
+            elapsed: Duration::ZERO,
+            peers: Vec::new(),
+        }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        let wall = Micros::try_from(self.elapsed.as_micros()).unwrap();
+        Now { instant: self.start + self.elapsed, wall }
+    }
+
+    /// A client whose socket takes nothing yet.
+    pub(super) fn connect(&mut self, bounds: Bounds) -> usize {
+        let wire = Wire::default();
+        let writer = Box::new(wire.clone());
+        let client = Client::new(writer, bounds, self.metrics.clone(), self.now().instant);
+        let client = Arc::new(client);
+        let key = self.index.clients.insert(client.clone());
+        client.key.set(u32::try_from(key).unwrap()).unwrap();
+        let answers = 0;
+        self.peers.push(Peer { client, wire, answers });
+        self.peers.len() - 1
+    }
+
+    /// A client whose socket takes everything.
+    pub(super) fn connect_open(&mut self) -> usize {
+        let peer = self.connect(ROOMY);
+        self.open(peer);
+        peer
+    }
+
+    /// The client is gone.
+    pub(super) fn disconnect(&mut self, peer: usize) {
+        let now = self.now();
+        subscribe::detach(&mut self.index, &self.peers[peer].client, now);
+    }
+
+    /// Subscribes and answers, in the order in which a subscriber does.
+    pub(super) fn subscribe(&mut self, peer: usize, text: &str, options: &Options) -> SubscribeRow {
+        let (now, mut touched) = (self.now(), Touched::new());
+        let client = self.peers[peer].client.clone();
+        let row = subscribe::subscribe(
+            &mut self.index,
+            &client,
+            text,
+            options,
+            LIMITS,
+            now,
+            &mut touched,
+        );
+        self.answer(peer);
+        self.flush(touched);
+        row
+    }
+
+    pub(super) fn unsubscribe(&mut self, peer: usize, text: &str) {
+        let client = self.peers[peer].client.clone();
+        assert!(subscribe::unsubscribe(&mut self.index, &client, text).ok);
+        self.answer(peer);
+    }
+
+    /// Sends an answer; a client's first is number 1.
+    pub(super) fn answer(&mut self, peer: usize) {
+        let now = self.now().instant;
+        let Peer { client, answers, .. } = &mut self.peers[peer];
+        *answers += 1;
+        let json = format!(r#"{{"answer":{answers}}}"#);
+        client.control(frame(Opcode::Text, json.as_bytes()));
+        client.flush(now);
+    }
+
+    pub(super) fn send(&mut self, peer: usize, frame: Bytes) {
+        self.peers[peer].client.control(frame);
+        self.peers[peer].client.flush(self.now().instant);
+    }
+
+    /// Publishes without letting the shard know yet.
+    pub(super) fn publish(&mut self, topic: &str, price: u64) -> Outcome {
+        let tick = Tick {
+            topic: Topic::parse(topic).unwrap(),
+            data: Data::new().with("price", Decimal::parse(&price.to_string()).unwrap()),
+            ts: None,
+        };
+        let stale_after = Micros::try_from(STALE_AFTER.as_micros()).unwrap();
+        self.hub.publish(&tick, &Arc::from("test"), self.now().wall, stale_after)
+    }
+
+    /// Publishes different values and dispatches each.
+    pub(super) fn publish_and_pump(&mut self, topic: &str, count: u64) {
+        for _ in 0..count {
+            let seq = self.hub.topic(topic).map_or(0, |slot| slot.head(0).seq);
+            assert!(matches!(self.publish(topic, seq + 100), Outcome::Issued(_)));
+            self.pump();
+        }
+    }
+
+    pub(super) fn trouble(&mut self, topic: &str, blocked: bool) {
+        let trouble = Trouble { reason: Reason::Timeout, retry_at: None, blocked };
+        let topic = Topic::parse(topic).unwrap();
+        self.hub.trouble(&topic, &Arc::from("test"), trouble, self.now().wall);
+    }
+
+    /// The shard takes one event out of its channel and writes to whom it touches.
+    pub(super) fn pump_one(&mut self) -> Option<Event> {
+        let event = self.outlet.try_recv().ok()?;
+        let mut touched = Touched::new();
+        let now = self.now();
+        self.index.dispatch(&event, now, &mut touched);
+        self.flush(touched);
+        Some(event)
+    }
+
+    /// The shard takes everything out of its channel, as one batch.
+    pub(super) fn pump(&mut self) {
+        let mut touched = Touched::new();
+        let now = self.now();
+        while let Ok(event) = self.outlet.try_recv() {
+            self.index.dispatch(&event, now, &mut touched);
+        }
+        self.flush(touched);
+    }
+
+    /// The channel is overrun: what is in it is lost, and the shard catches up from history.
+    pub(super) fn lag(&mut self) {
+        while self.outlet.try_recv().is_ok() {}
+        let mut touched = Touched::new();
+        let now = self.now();
+        self.index.resync(now, &mut touched);
+        self.flush(touched);
+    }
+
+    fn flush(&self, touched: Touched) {
+        for client in touched {
+            client.flush(self.now().instant);
+        }
+    }
+
+    /// Time passes. Who waits for a rate is written to when it has come.
+    pub(super) fn advance(&mut self, by: Duration) {
+        self.elapsed += by;
+        self.hub.sweep(self.now().wall);
+        for peer in &self.peers {
+            if peer.client.flow().next_held.is_some_and(|due| due <= self.now().instant) {
+                peer.client.flush(self.now().instant);
+            }
+        }
+    }
+
+    /// The socket takes `bytes` more.
+    pub(super) fn grant(&self, peer: usize, bytes: usize) {
+        self.peers[peer].wire.allow(bytes);
+        self.peers[peer].client.writable(self.now().instant);
+    }
+
+    /// The socket takes everything from now on.
+    pub(super) fn open(&self, peer: usize) {
+        self.peers[peer].wire.allow(usize::MAX);
+        self.peers[peer].client.writable(self.now().instant);
+        while self.flow(peer).waiting && !self.flow(peer).broken {
+            self.peers[peer].client.flush(self.now().instant);
+        }
+    }
+
+    pub(super) fn wire(&self, peer: usize) -> &Wire {
+        &self.peers[peer].wire
+    }
+
+    pub(super) fn client(&self, peer: usize) -> &Arc<Client> {
+        &self.peers[peer].client
+    }
+
+    pub(super) fn flow(&self, peer: usize) -> Flow {
+        self.peers[peer].client.flow()
+    }
+
+    pub(super) fn messages(&self, peer: usize) -> Vec<Message> {
+        self.peers[peer].wire.messages()
+    }
+
+    /// What the client has got, in brief, without the answers.
+    pub(super) fn got(&self, peer: usize) -> Vec<String> {
+        let messages = self.messages(peer);
+        let data = messages.iter().filter(|message| message.topic().is_some());
+        data.map(Message::brief).collect()
+    }
+
+    pub(super) fn ledger(&self, peer: usize, text: &str) -> Ledger {
+        let rows = self.peers[peer].client.lock().subscriptions();
+        let row = rows.into_iter().find(|row| row.topic == text).unwrap();
+        assert!(row.ledger.balances(), "{text}: {:?}", row.ledger);
+        row.ledger
+    }
+
+    pub(super) fn counter(&self, name: &str, label: &str) -> u64 {
+        counter(&self.telemetry.render(), name, label)
+    }
+}
+
+/// A figure out of the metrics' text, over all its labels but for those that do not contain
+/// `label`.
+pub(super) fn counter(text: &str, name: &str, label: &str) -> u64 {
+    let lines = text.lines().filter(|line| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
+            && line.contains(label)
+    });
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
