@@ -6,10 +6,7 @@
 //! them as one batch and writes to each client once.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot be set up is meant to panic"
-)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up is meant to panic")]
 
 use std::{
     io::{self, IoSlice},
@@ -93,10 +90,7 @@ impl Rig {
         let hub = Arc::new(hub);
         let (trigger, shutdown) = shutdown::channel();
         let tasks = Tasks::default();
-        let limits = SubscriptionLimits {
-            topics: 1,
-            matched_topics: 1,
-        };
+        let limits = SubscriptionLimits { topics: 1, matched_topics: 1 };
         let config = delivery::Config::default();
         let delivery = Delivery::start(&config, limits, &hub, &telemetry, &tasks, &shutdown);
         let seat = delivery.unwrap().seat(TransportKind::WebSocket).unwrap();
@@ -126,8 +120,7 @@ impl Rig {
             // and a single one at a time both go on where the last call left off.
             for tick in self.turns().take(usize::try_from(updates).unwrap()) {
                 let rx = now_us();
-                self.hub
-                    .publish_to(&self.slot, tick, &self.source, rx, MINUTE);
+                self.hub.publish_to(&self.slot, tick, &self.source, rx, MINUTE);
             }
         });
     }
@@ -142,12 +135,8 @@ impl Drop for Rig {
     fn drop(&mut self) {
         self.subscribers.clear();
         self.trigger.advance(Stage::Closing);
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build();
-        let ended = runtime
-            .unwrap()
-            .block_on(self.tasks.join(Duration::from_secs(5)));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let ended = runtime.unwrap().block_on(self.tasks.join(Duration::from_secs(5)));
         assert!(ended, "a task of the shard did not end");
     }
 }

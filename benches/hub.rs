@@ -1,10 +1,7 @@
 //! What an update costs before anybody gets it: encoding, and publishing into the hub.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot be set up is meant to panic"
-)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up is meant to panic")]
 
 use std::{hint::black_box, sync::Arc};
 
@@ -33,21 +30,12 @@ fn data(price: &str) -> Data {
 }
 
 fn tick(price: &str) -> Tick {
-    Tick {
-        topic: Topic::parse("price.BTC-USD").unwrap(),
-        data: data(price),
-        ts: Some(now_us()),
-    }
+    Tick { topic: Topic::parse("price.BTC-USD").unwrap(), data: data(price), ts: Some(now_us()) }
 }
 
 /// Publishes two values in turn, since an unchanged one is only confirmed.
 fn publish(criterion: &mut Criterion, name: &str, interested: bool) {
-    let hub = Hub::new(
-        hub::Config::default(),
-        1,
-        "bench".into(),
-        &Telemetry::new().unwrap(),
-    );
+    let hub = Hub::new(hub::Config::default(), 1, "bench".into(), &Telemetry::new().unwrap());
     let (ticks, source) = ([tick("64321.50"), tick("64321.51")], Source::from("bench"));
     let slot = hub.declare(&ticks[0].topic);
     let receiver = hub.open(0);
@@ -88,9 +76,7 @@ fn encoding(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("encode");
     group.throughput(Throughput::Bytes(encode().len() as u64));
-    group.bench_function("update_frame", |bencher| {
-        bencher.iter(|| black_box(encode()))
-    });
+    group.bench_function("update_frame", |bencher| bencher.iter(|| black_box(encode())));
     group.bench_function("data", |bencher| {
         let fields = data("64321.50");
         bencher.iter(|| {
