@@ -229,8 +229,7 @@ impl Client {
             state.flow.progress = now;
         }
         state.flow.waiting = waiting;
-        // While the socket takes nothing, nothing is let through either.
-        state.flow.next_held = state.outbox.next_held().filter(|_| !state.flow.blocked);
+        state.flow.next_held = state.outbox.next_held();
         state.flow.control_bytes = state.outbox.control_bytes();
         self.metrics.report(&mut state.outbox.tally);
         let bytes = state.outbox.queued_bytes();
