@@ -16,6 +16,7 @@ use slab::Slab;
 
 use super::{
     client::{Client, ClientState},
+    offer::Offer,
     view::View,
 };
 use crate::{
@@ -187,23 +188,24 @@ impl Index {
         Some(entry.catch_up(outlet, &self.hub, clients, now, touched))
     }
 
-    /// Lets `topic` reach the client under subscription `sub`, from the shard's position on.
+    /// Lets `topic` reach the client under subscription `sub`, from the shard's position on. Also
+    /// tells whether it did not reach it before.
     pub(super) fn attach(
         &mut self,
         client: u32,
         state: &mut ClientState,
         slot: &Arc<Slot>,
         sub: u32,
-    ) -> Option<u32> {
+    ) -> Option<(u32, bool)> {
         if let Some(&view) = state.by_topic.get(&slot.id()) {
             state.outbox.assign(view, sub);
-            return Some(view);
+            return Some((view, false));
         }
         let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
         let view = u32::try_from(state.outbox.views.insert(View::new(slot.clone(), sub))).ok()?;
         state.by_topic.insert(slot.id(), view);
         entry.members.push(Member { client, view });
-        Some(view)
+        Some((view, true))
     }
 
     /// Stops `topic` from reaching the client.
@@ -261,7 +263,8 @@ impl Entry {
         touched: &mut Touched,
     ) {
         self.position = issued.update.seq;
-        self.for_each(clients, touched, |client, view| client.offer(view, issued, now));
+        let offer = Offer::new(issued);
+        self.for_each(clients, touched, |client, view| client.offer(view, &offer, now));
     }
 
     /// Offers what was missed as far as history reaches and announces a gap for the rest.

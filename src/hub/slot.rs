@@ -182,6 +182,11 @@ impl Slot {
         self.inner.lock().head(now)
     }
 
+    /// The last value.
+    pub fn last(&self) -> Option<Arc<Issued>> {
+        self.inner.lock().last.clone()
+    }
+
     /// Registers the interest of `outlet` and tells where the topic stands, with what the outlet
     /// has missed beyond `position`: from the moment of this call on, every later update is in the
     /// outlet's channel. `None` as position means that nothing before this moment is wanted.

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::{
     HEARTBEAT, Sessions,
-    commands::{Commands, Verdict, failure, message},
+    commands::{Commands, Verdict, failure},
     heartbeat::{Due, Timers},
     inbound::{Inbound, Received},
     socket::{Writer, configure},
@@ -27,6 +27,7 @@ use crate::{
     protocol::{
         self,
         code::{Close, ErrorBody, ErrorCode},
+        encoding::Format,
         event::{Heartbeat, Notice, RequestId, Welcome, WelcomeLimits},
         frame::{self, Opcode},
     },
@@ -57,7 +58,7 @@ pub(super) async fn run(
     configure(&stream, sessions.settings.send_buffer)?;
     let stream = Arc::new(stream);
     let now = Instant::now();
-    let subscriber = seat.take(Box::new(Writer(stream.clone())), now);
+    let subscriber = seat.take(Box::new(Writer(stream.clone())), Format::default(), now);
     let end = match admitted {
         Ok(_permit) => {
             let _connected = sessions.metrics.connected();
@@ -66,7 +67,7 @@ pub(super) async fn run(
         }
         Err(full) => {
             let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
-            subscriber.send(failure(&RequestId::Unknown, &error), now);
+            subscriber.say(&failure(&RequestId::Unknown, &error), now);
             End::Because(Close::TooManyConnections)
         }
     };
@@ -180,7 +181,7 @@ impl<'a> Session<'a> {
         match due {
             Due::Ping => self.subscriber.ping(frame::frame(Opcode::Ping, b""), now),
             Due::Heartbeat => {
-                self.subscriber.send(message(&Heartbeat { time: now_us() }), now);
+                self.subscriber.say(&Heartbeat { time: now_us() }, now);
             }
             Due::Nothing | Due::Close(_) => {}
         }
@@ -205,7 +206,7 @@ impl<'a> Session<'a> {
             },
             principal: "anonymous",
         };
-        self.subscriber.send(message(&welcome), Instant::now());
+        self.subscriber.say(&welcome, Instant::now());
     }
 
     /// Reads and answers a bounded number of messages. What the reader has buffered beyond them
@@ -255,7 +256,7 @@ impl<'a> Session<'a> {
             topic: None,
             reconnect_after_ms: Some(rand::rng().random_range(RECONNECT_AFTER_MS)),
         };
-        self.subscriber.send(message(&notice), Instant::now());
+        self.subscriber.say(&notice, Instant::now());
         None
     }
 }
