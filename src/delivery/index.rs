@@ -46,8 +46,10 @@ struct Entry {
     slot: Arc<Slot>,
     /// The last sequence number that its members were offered.
     position: u64,
-    /// The last freshness that its members were told.
+    /// The last freshness that its members were told, and the number of that change: what is in
+    /// the channel up to there is skipped, as updates are.
     state: State,
+    changes: u64,
     members: Vec<Member>,
 }
 
@@ -153,6 +155,7 @@ impl Index {
                 slot: slot.clone(),
                 position: 0,
                 state: State::Down,
+                changes: 0,
                 members: Vec::new(),
             });
         }
@@ -249,6 +252,10 @@ impl Entry {
         change: &Arc<StatusChange>,
         touched: &mut Touched,
     ) {
+        if change.number <= self.changes {
+            return;
+        }
+        self.changes = change.number;
         if self.state != change.transition.state {
             self.state = change.transition.state;
             self.for_each(clients, touched, |client, view| client.status(view, change));
@@ -292,8 +299,9 @@ impl Entry {
             }
         }
         self.position = joined.head.seq;
-        let (slot, transition) = (self.slot.clone(), joined.head.status.clone());
-        self.tell(clients, &Arc::new(StatusChange { slot, transition }), touched);
+        let (slot, number) = (self.slot.clone(), joined.head.changes);
+        let transition = joined.head.status.clone();
+        self.tell(clients, &Arc::new(StatusChange { slot, number, transition }), touched);
         joined.head
     }
 }

@@ -76,6 +76,22 @@ pub struct OptionsView {
     status: bool,
 }
 
+/// What is delivered when nothing is said.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Latest,
+            interval: None,
+            snapshot: true,
+            status: true,
+            trigger: Trigger::Level,
+            filter: None,
+            min_change: None,
+            projection: None,
+        }
+    }
+}
+
 impl Options {
     /// Checks what was asked.
     ///
