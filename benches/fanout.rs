@@ -20,11 +20,14 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tickwire::{
-    delivery::{self, Delivery, Options, SocketWriter, Subscriber, SubscriptionLimits},
-    delivery::{Seat, TransportKind},
+    delivery::{self, Delivery, Seat, SocketWriter, Subscriber, SubscriptionLimits, TransportKind},
     hub::{self, Hub, Slot},
     market::{Data, Decimal, Source, Tick, Topic},
-    protocol::frame::{self, Opcode},
+    protocol::{
+        encoding::Format,
+        frame::{self, Opcode},
+        params::Subscribe,
+    },
     shutdown::{self, Stage, Tasks, Trigger},
     telemetry::Telemetry,
     units::now_us,
@@ -156,14 +159,16 @@ fn tick(price: &str) -> Tick {
 }
 
 fn subscribe(seat: &Seat, meter: &Arc<Meter>) -> Subscriber {
-    let asked = r#"{"topics":[],"mode":"every","snapshot":false,"status":false}"#;
-    let options = Options::from_request(&serde_json::from_str(asked).unwrap()).unwrap();
-    let subscriber = seat.take(Box::new(Sink(meter.clone())), Instant::now());
-    let answer = |rows: &[delivery::SubscribeRow]| {
+    let asked: Subscribe = serde_json::from_str(
+        r#"{"topics":["price.BTC-USD"],"mode":"every","snapshot":false,"status":false}"#,
+    )
+    .unwrap();
+    let subscriber = seat.take(Box::new(Sink(meter.clone())), Format::default(), Instant::now());
+    let options = subscriber.options(&asked).unwrap();
+    subscriber.subscribe(&asked, &options, |rows| {
         assert!(rows.iter().all(|row| row.ok));
         frame::frame(Opcode::Text, b"{}")
-    };
-    subscriber.subscribe(&["price.BTC-USD".to_owned()], &options, answer);
+    });
     subscriber
 }
 
