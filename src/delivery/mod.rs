@@ -4,6 +4,7 @@
 
 mod client;
 mod config;
+mod filter;
 mod index;
 mod ledger;
 mod metrics;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 pub use client::{Flow, SocketWriter};
 pub use config::Config;
+pub use filter::{Fault, Filter, Filters, Memo, Place, Verdict};
 pub use ledger::Ledger;
 pub use metrics::TransportKind;
 pub use options::{Options, OptionsView};
