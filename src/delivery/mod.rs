@@ -4,7 +4,7 @@
 
 mod client;
 mod config;
-pub mod filter;
+mod filter;
 mod index;
 mod ledger;
 mod metrics;
@@ -39,6 +39,7 @@ use serde::Serialize;
 
 pub use client::{Flow, SocketWriter};
 pub use config::Config;
+pub use filter::{Fault, Filter, Filters, Memo, Place, Verdict};
 pub use ledger::Ledger;
 pub use metrics::TransportKind;
 pub use options::{Options, OptionsView, Shared};
