@@ -1,9 +1,6 @@
 //! What a filter costs: to be read once, and on every update.
 
-#![allow(
-    clippy::expect_used,
-    reason = "a benchmark that cannot be set up has nothing to measure"
-)]
+#![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
 
 use std::hint::black_box;
 
@@ -50,20 +47,12 @@ fn evaluation(c: &mut Criterion) {
         c.bench_function(&format!("100 filters of {name}, by a memo"), |b| {
             b.iter(|| {
                 let mut memo = Memo::new(black_box(&update));
-                hundred
-                    .iter()
-                    .filter(|filter| memo.verdict(filter).passes())
-                    .count()
+                hundred.iter().filter(|filter| memo.verdict(filter).passes()).count()
             });
         });
         let mut memo = Memo::new(&update);
         c.bench_function(&format!("100 filters of {name}, known to the memo"), |b| {
-            b.iter(|| {
-                hundred
-                    .iter()
-                    .filter(|filter| memo.verdict(filter).passes())
-                    .count()
-            });
+            b.iter(|| hundred.iter().filter(|filter| memo.verdict(filter).passes()).count());
         });
     }
 }
@@ -71,14 +60,9 @@ fn evaluation(c: &mut Criterion) {
 fn compilation(c: &mut Criterion) {
     let filters = Filters::new();
     let kept = filters.compile(ONE_TERM).expect("a filter");
-    c.bench_function("a filter in use, found", |b| {
-        b.iter(|| filters.compile(kept.text()))
-    });
+    c.bench_function("a filter in use, found", |b| b.iter(|| filters.compile(kept.text())));
     let hostile = format!("1{}", "==1".repeat(341));
-    for (name, text) in [
-        ("five terms", FIVE_TERMS),
-        ("1,024 hostile bytes", &hostile),
-    ] {
+    for (name, text) in [("five terms", FIVE_TERMS), ("1,024 hostile bytes", &hostile)] {
         // Dropped at once, so that each is read anew.
         c.bench_function(&format!("{name}, read"), |b| {
             b.iter(|| filters.compile(black_box(text)).is_ok());

@@ -52,10 +52,7 @@ pub(super) fn check(text: &str) -> Result<(), ErrorBody> {
 
 /// Whether a quote after these two characters opens a raw string: `r"`, `br"` or `rb"`.
 fn is_raw(before: [char; 2]) -> bool {
-    matches!(
-        before.map(|char| char.to_ascii_lowercase()),
-        ['r', 'b'] | [_, 'r']
-    )
+    matches!(before.map(|char| char.to_ascii_lowercase()), ['r', 'b'] | [_, 'r'])
 }
 
 /// Skips the rest of a string that `quote` has opened. An unfinished string ends nowhere: the
@@ -110,19 +107,9 @@ mod tests {
             ("a // ", "\n"),
         ] {
             assert!(depth_is_fine(&format!("{before}{open}{after}")), "{before}");
-            assert!(
-                !depth_is_fine(&format!("{before}{after}{open}")),
-                "{before}"
-            );
+            assert!(!depth_is_fine(&format!("{before}{after}{open}")), "{before}");
         }
-        for before in [
-            "''",
-            "r'\\'",
-            "R\"\\\"",
-            "'\\\\'",
-            "\"\"\"a\"\"\"",
-            "'a' / ",
-        ] {
+        for before in ["''", "r'\\'", "R\"\\\"", "'\\\\'", "\"\"\"a\"\"\"", "'a' / "] {
             assert!(!depth_is_fine(&format!("{before}{open}")), "{before}");
         }
     }

@@ -58,11 +58,7 @@ impl Lowering<'_> {
                 let condition = self.expr(condition, depth + 1)?;
                 self.need_bool(&condition)?;
                 let [yes, no] = self.pair(yes, no, depth)?;
-                let kind = if yes.kind == no.kind {
-                    yes.kind
-                } else {
-                    Kind::Any
-                };
+                let kind = if yes.kind == no.kind { yes.kind } else { Kind::Any };
                 Ok(call.makes(kind, Node::If(Box::new([condition, yes, no]))))
             }
             (Some(target), args) => self.method(&call, target, args),
@@ -74,9 +70,7 @@ impl Lowering<'_> {
         if call.name == "has" {
             return match self.field_of_data(operand) {
                 Some(name) => Ok(call.makes(Kind::Bool, Node::Has(name.into()))),
-                None => Err(call
-                    .at
-                    .bad("`has` takes a field of data, as in `has(data.bid)`")),
+                None => Err(call.at.bad("`has` takes a field of data, as in `has(data.bid)`")),
             };
         }
         let (takes, kind, node): (_, _, fn(Box<Expr>) -> Node) = match call.name {
@@ -92,11 +86,7 @@ impl Lowering<'_> {
             self.need_bool(&operand)?;
         }
         if !operand.kind.may_be(takes) {
-            let name = if call.name == operators::NEGATE {
-                "-"
-            } else {
-                call.name
-            };
+            let name = if call.name == operators::NEGATE { "-" } else { call.name };
             let kind = operand.kind;
             return Err(call.at.bad(format_args!("`{name}` does not take {kind}")));
         }
@@ -209,9 +199,7 @@ impl Lowering<'_> {
         let mut numbers = self.list(args, call.depth)?;
         if let Some(other) = numbers.iter().find(|expr| !expr.kind.may_be(Kind::Number)) {
             let (name, kind) = (call.name, other.kind);
-            return Err(other
-                .at
-                .bad(format_args!("`math.{name}` does not take {kind}")));
+            return Err(other.at.bad(format_args!("`math.{name}` does not take {kind}")));
         }
         let node = match (extreme, numbers.pop()) {
             (None, Some(number)) => Node::Magnitude(Box::new(number)),
@@ -261,12 +249,8 @@ impl Call<'_> {
     fn unknown(&self) -> crate::protocol::code::ErrorBody {
         let name = quoted(self.name);
         if COSTLY.contains(&self.name) {
-            return self
-                .at
-                .costly(format_args!("`{name}` is not offered: {FUNCTIONS}"));
+            return self.at.costly(format_args!("`{name}` is not offered: {FUNCTIONS}"));
         }
-        self.at.bad(format_args!(
-            "no function `{name}` of this shape: {FUNCTIONS}"
-        ))
+        self.at.bad(format_args!("no function `{name}` of this shape: {FUNCTIONS}"))
     }
 }

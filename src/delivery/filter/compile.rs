@@ -41,9 +41,8 @@ fn read(text: &str) -> Result<Expr, ErrorBody> {
     // Without macros: `has` stays the call it is written as, and the loops (`map`, `exists`, …) are
     // never expanded, which is where they would grow.
     let parser = Env::default().with_optional_support(false).parser();
-    let (ast, source) = parser
-        .parse_with_source_info(text)
-        .map_err(|errors| refusal(text, &errors))?;
+    let (ast, source) =
+        parser.parse_with_source_info(text).map_err(|errors| refusal(text, &errors))?;
     Lowering::new(text, &source).filter(&ast)
 }
 
@@ -54,10 +53,7 @@ fn refusal(text: &str, errors: &ParseErrors) -> ErrorBody {
         return Place::of(text, 0).bad("this cannot be read");
     };
     let count = |number: isize| u16::try_from(number.max(1)).unwrap_or(u16::MAX);
-    let place = Place {
-        line: count(error.pos.0),
-        column: count(error.pos.1),
-    };
+    let place = Place { line: count(error.pos.0), column: count(error.pos.1) };
     if error.msg.contains("recursion") {
         let limit = bounds::DEPTH_MAX;
         return place.costly(format_args!("nested deeper than {limit}"));

@@ -219,9 +219,7 @@ impl Expr {
             }
             let wins = match &best {
                 None => true,
-                Some(best) => better
-                    .apply(&value, best)
-                    .map_err(|what| self.fails(what))?,
+                Some(best) => better.apply(&value, best).map_err(|what| self.fails(what))?,
             };
             if wins {
                 best = Some(value);
@@ -285,9 +283,9 @@ fn double<'a>(value: &Value<'a>) -> Result<Value<'a>, What> {
 /// In characters, as CEL counts.
 fn size<'a>(value: &Value<'a>) -> Result<Value<'a>, What> {
     match value.text() {
-        Some(text) => i64::try_from(text.chars().count())
-            .map(Value::Int)
-            .map_err(|_| What::Overflow),
+        Some(text) => {
+            i64::try_from(text.chars().count()).map(Value::Int).map_err(|_| What::Overflow)
+        }
         None => Err(What::Operand("size", value.kind())),
     }
 }

@@ -45,14 +45,8 @@ impl Place {
         let before = text.char_indices().take_while(|(at, _)| *at < offset);
         let start = Self { line: 1, column: 1 };
         before.fold(start, |place, (_, char)| match char {
-            '\n' => Self {
-                line: place.line.saturating_add(1),
-                column: 1,
-            },
-            _ => Self {
-                column: place.column.saturating_add(1),
-                ..place
-            },
+            '\n' => Self { line: place.line.saturating_add(1), column: 1 },
+            _ => Self { column: place.column.saturating_add(1), ..place },
         })
     }
 

@@ -75,11 +75,7 @@ impl<'de: 'u, 'u> Deserialize<'de> for Fields<'u> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
                 let mut fields = Vec::with_capacity(12);
                 while let Some((Name(name), value)) = map.next_entry()? {
-                    fields.push(Field {
-                        name,
-                        value,
-                        number: OnceCell::new(),
-                    });
+                    fields.push(Field { name, value, number: OnceCell::new() });
                 }
                 Ok(Fields(fields))
             }

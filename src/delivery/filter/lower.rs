@@ -78,9 +78,7 @@ impl<'t> Lowering<'t> {
         args: impl IntoIterator<Item = &'a IdedExpr>,
         depth: usize,
     ) -> Lowered<Vec<Expr>> {
-        args.into_iter()
-            .map(|arg| self.expr(arg, depth + 1))
-            .collect()
+        args.into_iter().map(|arg| self.expr(arg, depth + 1)).collect()
     }
 
     fn select(&self, at: Place, select: &SelectExpr) -> Lowered {

@@ -22,10 +22,7 @@ pub struct Memo<'u> {
 
 impl<'u> Scope<'u> {
     pub(super) fn new(update: &'u Update) -> Self {
-        Self {
-            update,
-            fields: OnceCell::new(),
-        }
+        Self { update, fields: OnceCell::new() }
     }
 
     /// The fields of `data`, read when first asked for.
@@ -37,19 +34,13 @@ impl<'u> Scope<'u> {
 impl<'u> Memo<'u> {
     /// Nothing known yet of `update`.
     pub fn new(update: &'u Update) -> Self {
-        Self {
-            scope: Scope::new(update),
-            known: HashMap::new(),
-        }
+        Self { scope: Scope::new(update), known: HashMap::new() }
     }
 
     /// What `filter` makes of the update, evaluated at the first call for it. Filters must come from
     /// one and the same [`super::Filters`], which numbers them.
     pub fn verdict(&mut self, filter: &Filter) -> Verdict {
         let scope = &self.scope;
-        *self
-            .known
-            .entry(filter.id)
-            .or_insert_with(|| filter.judge(scope))
+        *self.known.entry(filter.id).or_insert_with(|| filter.judge(scope))
     }
 }

@@ -105,11 +105,7 @@ impl<'a> Value<'a> {
 
     /// A finite number, else an overflow.
     pub(super) fn finite(number: f64) -> Result<Self, What> {
-        if number.is_finite() {
-            Ok(Self::Double(number))
-        } else {
-            Err(What::Overflow)
-        }
+        if number.is_finite() { Ok(Self::Double(number)) } else { Err(What::Overflow) }
     }
 
     /// `==`: numbers by value, texts by characters, a decimal field by either; what differs in kind

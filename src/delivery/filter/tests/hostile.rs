@@ -116,11 +116,7 @@ fn hostile() -> Vec<String> {
         ("has(", "a.b", ")"),
     ] {
         for depth in [20, 31, 32, 33, 100] {
-            texts.push(format!(
-                "{}{inner}{}",
-                open.repeat(depth),
-                close.repeat(depth)
-            ));
+            texts.push(format!("{}{inner}{}", open.repeat(depth), close.repeat(depth)));
         }
     }
     texts.push(format!("a{}", ".a".repeat(511)));
@@ -134,11 +130,7 @@ fn hostile() -> Vec<String> {
     texts.push(format!("{}a", "!".repeat(1023)));
     texts.push(format!("{}1", "-".repeat(1023)));
     texts.push(format!("'{}'", "(".repeat(1022)));
-    texts.push(format!(
-        "'{}' == \"{}\"",
-        "\\u00e9".repeat(80),
-        "\u{1f600}".repeat(100)
-    ));
+    texts.push(format!("'{}' == \"{}\"", "\\u00e9".repeat(80), "\u{1f600}".repeat(100)));
     texts.push(format!("topic{}", ".contains(topic)".repeat(60)));
     texts.push(format!("data.x in [{}1]", "data.y,".repeat(140)));
     texts.push("a".repeat(1_000_000));
@@ -189,9 +181,7 @@ fn evaluation_needs_little_stack() {
 fn the_seeds_of_the_fuzzer_survive() {
     let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/filter");
     let files = fs::read_dir(&seeds).unwrap();
-    let texts: Vec<_> = files
-        .map(|file| fs::read(file.unwrap().path()).unwrap())
-        .collect();
+    let texts: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
     assert!(texts.len() > 20, "{}", seeds.display());
     for text in texts {
         survive(&String::from_utf8_lossy(&text));

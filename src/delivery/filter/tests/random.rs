@@ -126,37 +126,14 @@ const COMPARISONS: &[&str] = &["<", "<=", ">", ">=", "==", "!="];
 /// Expressions that are true or false, or fail.
 fn truth() -> BoxedStrategy<String> {
     let int = sums(
-        &[
-            "0",
-            "1",
-            "3",
-            "data.sources",
-            "data.zero",
-            "rx",
-            "size(topic)",
-            "data.missing",
-        ],
+        &["0", "1", "3", "data.sources", "data.zero", "rx", "size(topic)", "data.missing"],
         &["+", "-", "*", "/", "%"],
     );
     let double = sums(
-        &[
-            "0.5",
-            "68900.5",
-            "data.price",
-            "data.bid",
-            "-data.change_24h_pct",
-            "data.missing",
-        ],
+        &["0.5", "68900.5", "data.price", "data.bid", "-data.change_24h_pct", "data.missing"],
         &["+", "-", "*"],
     );
-    let text = one_of(&[
-        "topic",
-        "source",
-        "data.state",
-        "data.missing",
-        "\"long\"",
-        "\"price\"",
-    ]);
+    let text = one_of(&["topic", "source", "data.state", "data.missing", "\"long\"", "\"price\""]);
     let number = prop_oneof![int, double].boxed();
     let leaf = prop_oneof![
         4 => infix(number.clone(), COMPARISONS, number.clone()),

@@ -50,27 +50,14 @@ fn a_memo_knows_each_filter_apart() {
     let filters = Filters::new();
     let update = price();
     let mut memo = Memo::new(&update);
-    let texts = [
-        "data.price > 1",
-        "data.price > 99999",
-        "data.state > 1",
-        "data.ask > 1",
-    ];
+    let texts = ["data.price > 1", "data.price > 99999", "data.state > 1", "data.ask > 1"];
     let all = texts.map(|text| filters.compile(text).unwrap());
     for _ in 0..3 {
         let verdicts = all.each_ref().map(|filter| memo.verdict(filter));
         assert!(matches!(
             verdicts,
-            [
-                Verdict::True,
-                Verdict::False,
-                Verdict::Error(_),
-                Verdict::False
-            ]
+            [Verdict::True, Verdict::False, Verdict::Error(_), Verdict::False]
         ));
-        assert_eq!(
-            verdicts,
-            all.each_ref().map(|filter| filter.evaluate(&update))
-        );
+        assert_eq!(verdicts, all.each_ref().map(|filter| filter.evaluate(&update)));
     }
 }

@@ -70,11 +70,7 @@ fn without_its_own_time_an_update_has_no_ts() {
     for text in ["ts > 0", "ts <= 0", "ts == null", "ts != null", "!(ts > 0)"] {
         assert_eq!(verdict(text, &update), Verdict::False, "{text}");
     }
-    for text in [
-        "ts > 0 || rx > 0",
-        "data.height > 100.5",
-        "data.height == 25000000",
-    ] {
+    for text in ["ts > 0 || rx > 0", "data.height > 100.5", "data.height == 25000000"] {
         assert_eq!(verdict(text, &update), Verdict::True, "{text}");
     }
 }
@@ -96,68 +92,26 @@ fn what_decides_alone_needs_not_the_other() {
 fn what_cannot_be_evaluated_says_where_and_why() {
     for (text, expected) in [
         ("data.price", "1:1: true or false is needed, not a number"),
-        (
-            "true && data.state",
-            "1:9: true or false is needed, not a text",
-        ),
+        ("true && data.state", "1:9: true or false is needed, not a text"),
         ("!data.price", "1:2: true or false is needed, not a number"),
-        (
-            "data.state > 1",
-            "1:12: `>` does not take a text and a number",
-        ),
-        (
-            "data.price < \"70000\"",
-            "1:12: `<` does not take a number and a text",
-        ),
-        (
-            "data.closed > 1",
-            "1:13: `>` does not take true or false and a number",
-        ),
-        (
-            "data.state * 2 > 1",
-            "1:12: `*` does not take a text and a number",
-        ),
-        (
-            "data.state + 1 > 1",
-            "1:12: `+` does not take a text and a number",
-        ),
+        ("data.state > 1", "1:12: `>` does not take a text and a number"),
+        ("data.price < \"70000\"", "1:12: `<` does not take a number and a text"),
+        ("data.closed > 1", "1:13: `>` does not take true or false and a number"),
+        ("data.state * 2 > 1", "1:12: `*` does not take a text and a number"),
+        ("data.state + 1 > 1", "1:12: `+` does not take a text and a number"),
         ("-data.state > 1", "1:1: `-` does not take a text"),
         ("true\n  && 1 / data.zero > 0", "2:8: division by zero"),
         ("data.price / 0 > 1", "1:12: division by zero"),
         ("data.zero % data.zero == 1", "1:11: division by zero"),
-        (
-            "data.price % 2 == 1",
-            "1:12: `%` does not take a number and a number",
-        ),
-        (
-            "data.sources + 9223372036854775807 > 0",
-            "1:14: the number is too large",
-        ),
-        (
-            "data.price * 1e300 * 1e300 > 0",
-            "1:20: the number is too large",
-        ),
+        ("data.price % 2 == 1", "1:12: `%` does not take a number and a number"),
+        ("data.sources + 9223372036854775807 > 0", "1:14: the number is too large"),
+        ("data.price * 1e300 * 1e300 > 0", "1:20: the number is too large"),
         ("int(data.price * 1e30) > 0", "1:1: the number is too large"),
-        (
-            "data.closed.contains(\"x\")",
-            "1:13: `contains` does not take true or false and a text",
-        ),
-        (
-            "size(data.sources) > 0",
-            "1:1: `size` does not take a number",
-        ),
-        (
-            "data[data.closed] > 0",
-            "1:5: `data[…]` does not take true or false",
-        ),
-        (
-            "math.abs(data.state) > 0",
-            "1:6: `math.abs` does not take a text",
-        ),
-        (
-            "math.least(1, data.state) > 0",
-            "1:6: `math.least` does not take a text",
-        ),
+        ("data.closed.contains(\"x\")", "1:13: `contains` does not take true or false and a text"),
+        ("size(data.sources) > 0", "1:1: `size` does not take a number"),
+        ("data[data.closed] > 0", "1:5: `data[…]` does not take true or false"),
+        ("math.abs(data.state) > 0", "1:6: `math.abs` does not take a text"),
+        ("math.least(1, data.state) > 0", "1:6: `math.least` does not take a text"),
     ] {
         assert_eq!(fault(text), expected, "{text}");
     }
@@ -166,10 +120,7 @@ fn what_cannot_be_evaluated_says_where_and_why() {
 #[test]
 fn texts_do_not_grow_without_end() {
     let data = format!(r#"{{"x":"{}"}}"#, "x".repeat(600));
-    let update = Update {
-        data: data.into(),
-        ..price()
-    };
+    let update = Update { data: data.into(), ..price() };
     assert_eq!(verdict("data.x + topic != topic", &update), Verdict::True);
     let Verdict::Error(fault) = verdict("data.x + data.x == topic", &update) else {
         panic!("twice 600 bytes were joined");
