@@ -118,6 +118,12 @@ pub struct BenchArgs {
     /// Process of the server, to measure its CPU time (Linux)
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
+    /// Further clients that subscribe and then never read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub stalled: usize,
+    /// Distinct filters, all of them true, that the clients use in turn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub filters: usize,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

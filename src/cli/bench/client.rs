@@ -32,6 +32,7 @@ pub(super) struct Load {
     pub(super) mode: String,
     pub(super) topics: usize,
     pub(super) topics_per_connection: usize,
+    pub(super) filters: usize,
 }
 
 /// A client that has subscribed.
@@ -77,8 +78,14 @@ impl Client {
         let count = load.topics_per_connection;
         let topics: Vec<String> =
             (0..count).map(|n| format!("bench.{}", (number * count + n) % load.topics)).collect();
-        let params = json!({"topics": topics, "mode": load.mode, "snapshot": false,
+        let mut params = json!({"topics": topics, "mode": load.mode, "snapshot": false,
             "status": false});
+        if let (Some(which), Some(params)) =
+            (number.checked_rem(load.filters), params.as_object_mut())
+        {
+            let filter = format!("data.n > -{}", which + 1);
+            params.insert("filter".to_owned(), filter.into());
+        }
         let text = json!({"id": 1, "method": "subscribe", "params": params}).to_string();
         self.stream.write_all(&masked_frame(&text)).await?;
         Ok(())

@@ -41,9 +41,11 @@ pub async fn run(args: &BenchArgs, out: &mut impl Write) -> Result<()> {
         mode: args.mode.clone(),
         topics: args.topics,
         topics_per_connection: args.topics_per_connection.min(args.topics),
+        filters: args.filters,
     };
     let started = Instant::now();
-    let clients = connect(&load, args.connections).await?;
+    let mut clients = connect(&load, args.connections + args.stalled).await?;
+    let stalled = clients.split_off(args.connections);
     let opened = started.elapsed();
     let begin = Instant::now() + Duration::from_secs(args.warm_up);
     let end = begin + Duration::from_secs(args.seconds);
@@ -57,6 +59,7 @@ pub async fn run(args: &BenchArgs, out: &mut impl Write) -> Result<()> {
     while let Some(sample) = running.join_next().await {
         total.add(&sample.context("a client failed")??);
     }
+    drop(stalled);
     let report = Report::new(&total, args.seconds, args.connections, opened, cpu?);
     if args.json { report.json(out) } else { report.text(out) }
 }
