@@ -124,7 +124,7 @@ fn evaluation_needs_little_stack() {
 /// What the fuzzer starts from, and what it has found.
 #[test]
 fn the_seeds_of_the_fuzzer_survive() {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/filter");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/filter");
     let files = fs::read_dir(&seeds).unwrap();
     let texts: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
     assert!(texts.len() > 20, "{}", seeds.display());
