@@ -4,6 +4,7 @@
 
 mod client;
 mod config;
+mod history;
 mod index;
 mod ledger;
 mod metrics;
@@ -13,6 +14,7 @@ mod reader;
 mod rows;
 mod shard;
 mod subscribe;
+mod symbols;
 mod tally;
 mod view;
 
@@ -33,6 +35,7 @@ use bytes::Bytes;
 
 pub use client::{Flow, SocketWriter};
 pub use config::Config;
+pub use history::{Past, Span};
 pub use ledger::Ledger;
 pub use metrics::TransportKind;
 pub use options::{Options, OptionsView};
@@ -40,6 +43,7 @@ pub use outbox::Bounds;
 pub use reader::{Page, Reader, Replayed, SnapshotRow, TopicRow};
 pub use rows::{SubscribeRow, SubscriptionRow, UnsubscribeRow};
 pub use subscribe::SubscriptionLimits;
+pub use symbols::{FieldRow, SymbolRow};
 
 use crate::{
     hub::Hub,
