@@ -17,3 +17,5 @@ mod life;
 mod limits;
 mod markets;
 mod protocol;
+mod rest;
+mod stream;
