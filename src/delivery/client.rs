@@ -13,10 +13,12 @@ use tokio::sync::Notify;
 
 use super::{
     metrics::{LazyClock, Metrics},
+    offer::Offer,
     outbox::{Bounds, Outbox, WINDOW},
 };
 use crate::{
-    hub::{Issued, StatusChange, TopicId},
+    hub::{StatusChange, TopicId},
+    protocol::encoding::Format,
     units::now_us,
 };
 
@@ -79,6 +81,7 @@ impl Client {
     pub(super) fn new(
         writer: Box<dyn SocketWriter>,
         bounds: Bounds,
+        format: Format,
         metrics: Arc<Metrics>,
         now: Instant,
     ) -> Self {
@@ -92,7 +95,7 @@ impl Client {
             control_bytes: 0,
         };
         let state = ClientState {
-            outbox: Outbox::new(bounds),
+            outbox: Outbox::new(bounds, format),
             by_topic: HashMap::new(),
             touched: false,
             corked: false,
@@ -113,9 +116,9 @@ impl Client {
     }
 
     /// Offers an update. True when a flush has become due.
-    pub(super) fn offer(&self, view: u32, issued: &Arc<Issued>, now: Instant) -> bool {
+    pub(super) fn offer(&self, view: u32, offer: &Offer<'_>, now: Instant) -> bool {
         let mut state = self.lock();
-        state.outbox.offer(view, issued, now);
+        state.outbox.offer(view, offer, now);
         !std::mem::replace(&mut state.touched, true)
     }
 
@@ -203,6 +206,10 @@ impl Client {
             state.outbox.prepare(now_us());
             let mut slices = [IoSlice::new(&[]); WINDOW];
             let count = state.outbox.slices(&mut slices);
+            if count == 0 {
+                // All that was read from history was filtered; there may be more.
+                continue;
+            }
             match self.writer.try_write_vectored(slices.get(..count).unwrap_or_default()) {
                 Ok(0) => state.flow.broken = true,
                 Ok(bytes) => {

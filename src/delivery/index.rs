@@ -16,6 +16,7 @@ use slab::Slab;
 
 use super::{
     client::{Client, ClientState},
+    offer::Offer,
     view::View,
 };
 use crate::{
@@ -45,8 +46,10 @@ struct Entry {
     slot: Arc<Slot>,
     /// The last sequence number that its members were offered.
     position: u64,
-    /// The last freshness that its members were told.
+    /// The last freshness that its members were told, and the number of that change: what is in
+    /// the channel up to there is skipped, as updates are.
     state: State,
+    changes: u64,
     members: Vec<Member>,
 }
 
@@ -152,6 +155,7 @@ impl Index {
                 slot: slot.clone(),
                 position: 0,
                 state: State::Down,
+                changes: 0,
                 members: Vec::new(),
             });
         }
@@ -187,23 +191,24 @@ impl Index {
         Some(entry.catch_up(outlet, &self.hub, clients, now, touched))
     }
 
-    /// Lets `topic` reach the client under subscription `sub`, from the shard's position on.
+    /// Lets `topic` reach the client under subscription `sub`, from the shard's position on. Also
+    /// tells whether it did not reach it before.
     pub(super) fn attach(
         &mut self,
         client: u32,
         state: &mut ClientState,
         slot: &Arc<Slot>,
         sub: u32,
-    ) -> Option<u32> {
+    ) -> Option<(u32, bool)> {
         if let Some(&view) = state.by_topic.get(&slot.id()) {
             state.outbox.assign(view, sub);
-            return Some(view);
+            return Some((view, false));
         }
         let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
         let view = u32::try_from(state.outbox.views.insert(View::new(slot.clone(), sub))).ok()?;
         state.by_topic.insert(slot.id(), view);
         entry.members.push(Member { client, view });
-        Some(view)
+        Some((view, true))
     }
 
     /// Stops `topic` from reaching the client.
@@ -247,6 +252,10 @@ impl Entry {
         change: &Arc<StatusChange>,
         touched: &mut Touched,
     ) {
+        if change.number <= self.changes {
+            return;
+        }
+        self.changes = change.number;
         if self.state != change.transition.state {
             self.state = change.transition.state;
             self.for_each(clients, touched, |client, view| client.status(view, change));
@@ -261,7 +270,8 @@ impl Entry {
         touched: &mut Touched,
     ) {
         self.position = issued.update.seq;
-        self.for_each(clients, touched, |client, view| client.offer(view, issued, now));
+        let offer = Offer::new(issued);
+        self.for_each(clients, touched, |client, view| client.offer(view, &offer, now));
     }
 
     /// Offers what was missed as far as history reaches and announces a gap for the rest.
@@ -289,8 +299,9 @@ impl Entry {
             }
         }
         self.position = joined.head.seq;
-        let (slot, transition) = (self.slot.clone(), joined.head.status.clone());
-        self.tell(clients, &Arc::new(StatusChange { slot, transition }), touched);
+        let (slot, number) = (self.slot.clone(), joined.head.changes);
+        let transition = joined.head.status.clone();
+        self.tell(clients, &Arc::new(StatusChange { slot, number, transition }), touched);
         joined.head
     }
 }

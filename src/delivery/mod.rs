@@ -4,15 +4,20 @@
 
 mod client;
 mod config;
+pub mod filter;
 mod history;
 mod index;
 mod ledger;
 mod metrics;
+mod offer;
 mod options;
 mod outbox;
+mod projection;
 mod reader;
+mod resume;
 mod rows;
 mod shard;
+mod stage;
 mod subscribe;
 mod symbols;
 mod tally;
@@ -32,21 +37,23 @@ use std::{
 };
 
 use bytes::Bytes;
+use serde::Serialize;
 
 pub use client::{Flow, SocketWriter};
 pub use config::Config;
 pub use history::{Past, Span};
 pub use ledger::Ledger;
 pub use metrics::TransportKind;
-pub use options::{Options, OptionsView};
+pub use options::{Options, OptionsView, Shared};
 pub use outbox::Bounds;
 pub use reader::{Page, Reader, Replayed, SnapshotRow, TopicRow};
-pub use rows::{SubscribeRow, SubscriptionRow, UnsubscribeRow};
+pub use rows::{ResumedRow, SubscribeRow, SubscriptionRow, UnsubscribeRow};
 pub use subscribe::SubscriptionLimits;
 pub use symbols::{FieldRow, SymbolRow};
 
 use crate::{
     hub::Hub,
+    protocol::{code::ErrorBody, encoding::Format, params::Subscribe},
     shutdown::{Shutdown, Tasks},
     telemetry::Telemetry,
 };
@@ -62,6 +69,7 @@ pub struct Delivery {
     bounds: Bounds,
     metrics: [Arc<Metrics>; 2],
     sessions: Tasks,
+    shared: Arc<Shared>,
     reader: Reader,
 }
 
@@ -72,6 +80,7 @@ pub struct Seat {
     bounds: Bounds,
     metrics: Arc<Metrics>,
     sessions: Tasks,
+    shared: Arc<Shared>,
 }
 
 /// One client's subscriptions and what waits for it. Gone from its shard when dropped; what waits
@@ -80,6 +89,8 @@ pub struct Seat {
 pub struct Subscriber {
     shard: Arc<Shard>,
     client: Arc<Client>,
+    format: Format,
+    shared: Arc<Shared>,
 }
 
 impl Delivery {
@@ -107,6 +118,7 @@ impl Delivery {
             bounds: Bounds { updates: config.queue_updates, bytes: config.queue_bytes.0 },
             metrics: TransportKind::ALL.map(|kind| Arc::new(Metrics::new(telemetry, kind))),
             sessions: sessions.clone(),
+            shared: Arc::default(),
             reader: Reader::new(hub.clone()),
         })
     }
@@ -121,7 +133,8 @@ impl Delivery {
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let shard = self.shards.get(turn % self.shards.len().max(1))?.clone();
         let metrics = self.metrics.get(transport as usize)?.clone();
-        Some(Seat { shard, bounds: self.bounds, metrics, sessions: self.sessions.clone() })
+        let (sessions, shared) = (self.sessions.clone(), self.shared.clone());
+        Some(Seat { shard, bounds: self.bounds, metrics, sessions, shared })
     }
 }
 
@@ -131,29 +144,45 @@ impl Seat {
         self.sessions.spawn_on(name, task, self.shard.handle());
     }
 
-    /// Takes the place.
-    pub fn take(&self, writer: Box<dyn SocketWriter>, now: Instant) -> Subscriber {
-        let client = Arc::new(Client::new(writer, self.bounds, self.metrics.clone(), now));
+    /// Takes the place, for a client that gets its messages in `format`.
+    pub fn take(&self, writer: Box<dyn SocketWriter>, format: Format, now: Instant) -> Subscriber {
+        let metrics = self.metrics.clone();
+        let client = Arc::new(Client::new(writer, self.bounds, format, metrics, now));
         self.shard.attach(client.clone());
-        Subscriber { shard: self.shard.clone(), client }
+        Subscriber { shard: self.shard.clone(), client, format, shared: self.shared.clone() }
     }
 }
 
 impl Subscriber {
-    /// Subscribes to `topics`, or replaces the options of those that are subscribed, and queues the
+    /// How the client gets its messages.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Checks how something is asked to be delivered.
+    ///
+    /// # Errors
+    /// `bad_request`, `bad_filter` or `filter_too_costly`, with what is wrong.
+    pub fn options(&self, asked: &Subscribe) -> Result<Options, ErrorBody> {
+        Options::from_request(asked, &self.shared)
+    }
+
+    /// Subscribes to what is asked, or replaces the options of what is subscribed, and queues the
     /// answer that `reply` makes of the rows ahead of what follows from them.
     pub fn subscribe(
         &self,
-        topics: &[String],
+        asked: &Subscribe,
         options: &Options,
         reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
     ) {
         let mut touched = Vec::new();
         self.client.cork();
-        let rows: Vec<_> = topics
+        let resume = asked.resume.as_ref();
+        let rows: Vec<_> = asked
+            .topics
             .iter()
             .map(|text| {
-                let (row, more) = self.shard.subscribe(&self.client, text, options);
+                let (row, more) = self.shard.subscribe(&self.client, text, options, resume);
                 touched.extend(more);
                 row
             })
@@ -174,6 +203,11 @@ impl Subscriber {
     /// Every subscription with its account at this moment.
     pub fn subscriptions(&self) -> Vec<SubscriptionRow> {
         self.client.lock().subscriptions()
+    }
+
+    /// Sends a message, ahead of data.
+    pub fn say<T: Serialize + ?Sized>(&self, message: &T, now: Instant) {
+        self.send(self.format.message(message), now);
     }
 
     /// Queues an answer or a control frame, ahead of data, and writes what the socket takes.

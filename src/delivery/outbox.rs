@@ -10,6 +10,7 @@
 //! reads no further request while [`Outbox::control_bytes`] is high.
 
 mod loss;
+mod replay;
 mod wire;
 
 use std::{
@@ -23,14 +24,16 @@ use slab::Slab;
 
 use super::{
     ledger::Ledger,
+    offer::{Offer, Variant},
     options::Options,
+    stage::Passage,
     tally::Tally,
-    view::{Latest, Place, Token, View},
+    view::{Item, Latest, Place, Token, View},
 };
 use crate::{
     hub::{Issued, StatusChange},
     market::Pattern,
-    protocol::params::Mode,
+    protocol::{encoding::Format, event::Notice, params::Mode},
 };
 use wire::Partial;
 
@@ -55,12 +58,15 @@ pub(super) struct Subscription {
     /// How many topics the pattern matched when it was subscribed; 0 for a topic.
     pub(super) matched: usize,
     pub(super) ledger: Ledger,
+    /// Whether the client was told that the filter fails.
+    pub(super) failure_told: bool,
 }
 
 /// What waits for one client.
 #[derive(Debug)]
 pub(super) struct Outbox {
     bounds: Bounds,
+    pub(super) format: Format,
     pub(super) subs: Slab<Subscription>,
     pub(super) views: Slab<View>,
     order: VecDeque<Token>,
@@ -87,9 +93,10 @@ pub(super) enum Loss {
 }
 
 impl Outbox {
-    pub(super) fn new(bounds: Bounds) -> Self {
+    pub(super) fn new(bounds: Bounds, format: Format) -> Self {
         Self {
             bounds,
+            format,
             subs: Slab::new(),
             views: Slab::new(),
             order: VecDeque::new(),
@@ -132,35 +139,62 @@ impl Outbox {
     }
 
     /// Offers an update of the topic of `view`.
-    pub(super) fn offer(&mut self, view: u32, issued: &Arc<Issued>, now: Instant) {
+    pub(super) fn offer(&mut self, view: u32, offer: &Offer<'_>, now: Instant) {
         if self.closed {
             return;
         }
-        let Some(topic) = self.views.get_mut(view as usize) else {
-            return;
-        };
-        let Some(sub) = self.subs.get_mut(topic.sub as usize) else {
-            return;
-        };
+        let Some(topic) = self.views.get_mut(view as usize) else { return };
+        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return };
         sub.ledger.published += 1;
         sub.ledger.queued += 1;
         self.tally.offered += 1;
+        if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.sub == topic.sub) {
+            cursor.end = offer.issued.update.seq;
+            return;
+        }
         let (key, allowed) = (topic.sub, sub.options.interval.and(topic.next_allowed));
-        match sub.options.mode {
-            Mode::Every => self.enqueue(view, key, issued),
-            Mode::Latest => self.replace(view, key, issued, allowed, now),
+        let mode = sub.options.mode;
+        let Some(item) = self.pass(view, key, offer) else { return };
+        match mode {
+            Mode::Every => self.enqueue(view, key, item),
+            Mode::Latest => self.replace(view, key, item, allowed, now),
         }
     }
 
-    fn enqueue(&mut self, view: u32, sub: u32, issued: &Arc<Issued>) {
+    /// Lets an update that counts as queued through the stages of its subscription.
+    fn pass(&mut self, view: u32, sub: u32, offer: &Offer<'_>) -> Option<Item> {
+        let format = self.format;
+        let owner = self.subs.get_mut(sub as usize)?;
+        let topic = self.views.get_mut(view as usize)?;
+        let passage = topic.memory.judge(&owner.options, offer);
+        if passage == Passage::Through {
+            let variant = Variant { format, projection: owner.options.projection.as_deref() };
+            let (issued, variant) = (offer.issued.clone(), offer.frame(variant));
+            return Some(Item { issued, variant });
+        }
+        owner.ledger.queued -= 1;
+        owner.ledger.filtered += 1;
+        self.tally.filtered += 1;
+        if let Passage::Failed(fault) = passage
+            && !std::mem::replace(&mut owner.failure_told, true)
+        {
+            let notice = Notice {
+                code: "filter_error",
+                message: Some(&fault.to_string()),
+                topic: Some(owner.pattern.as_str()),
+                reconnect_after_ms: None,
+            };
+            let frame = format.message(&notice);
+            self.push_control(frame);
+        }
+        None
+    }
+
+    fn enqueue(&mut self, view: u32, sub: u32, item: Item) {
         self.promote(view);
         self.follow(view);
-        self.order.push_back(Token::Update { view, sub, issued: issued.clone() });
-        self.queued_updates += 1;
-        self.queued_bytes += issued.frame().len();
-        if let Some(topic) = self.views.get_mut(view as usize) {
-            topic.waiting += 1;
-        }
+        self.count_in(view, &item);
+        self.order.push_back(Token::Update { view, sub, item });
         while self.queued_updates > self.bounds.updates || self.queued_bytes > self.bounds.bytes {
             if !self.drop_oldest_of_fullest() {
                 break;
@@ -168,24 +202,23 @@ impl Outbox {
         }
     }
 
-    fn replace(
-        &mut self,
-        view: u32,
-        sub: u32,
-        issued: &Arc<Issued>,
-        allowed: Option<Instant>,
-        now: Instant,
-    ) {
-        let Some(topic) = self.views.get_mut(view as usize) else {
-            return;
-        };
+    fn count_in(&mut self, view: u32, item: &Item) {
+        self.queued_updates += 1;
+        self.queued_bytes += item.frame().len();
+        if let Some(topic) = self.views.get_mut(view as usize) {
+            topic.waiting += 1;
+        }
+    }
+
+    fn replace(&mut self, view: u32, sub: u32, item: Item, allowed: Option<Instant>, now: Instant) {
+        let Some(topic) = self.views.get_mut(view as usize) else { return };
         if let Some(latest) = &mut topic.latest {
             if let Some(owner) = self.subs.get_mut(latest.sub as usize) {
                 owner.ledger.queued -= 1;
                 owner.ledger.conflated += 1;
             }
             self.tally.conflated += 1;
-            latest.issued = issued.clone();
+            latest.item = item;
             latest.sub = sub;
             if latest.place == Place::Followed {
                 latest.place = Place::Open;
@@ -194,11 +227,8 @@ impl Outbox {
             return;
         }
         let held = allowed.filter(|allowed| *allowed > now);
-        topic.latest = Some(Latest {
-            issued: issued.clone(),
-            sub,
-            place: held.map_or(Place::Open, Place::Held),
-        });
+        let place = held.map_or(Place::Open, Place::Held);
+        topic.latest = Some(Latest { item, sub, place });
         match held {
             Some(due) => drop(self.held.insert((due, view))),
             None => self.order.push_back(Token::Latest { view }),

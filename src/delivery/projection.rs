@@ -101,7 +101,8 @@ pub(super) fn number(data: &[u8], field: &str) -> Option<f64> {
     let mut found = None;
     for_each_field(data, |name, raw| {
         if name == field {
-            found = raw.get().trim_matches('"').parse().ok().filter(|value: &f64| value.is_finite());
+            found =
+                raw.get().trim_matches('"').parse().ok().filter(|value: &f64| value.is_finite());
         }
     });
     found
@@ -155,9 +156,8 @@ mod tests {
         let one = projections.intern(&strings(&["a", "b"])).unwrap();
         let same = projections.intern(&strings(&["b", "a", "b"])).unwrap();
         assert!(Arc::ptr_eq(&one, &same));
-        let others: Vec<_> = (1..DISTINCT_MAX)
-            .map(|n| projections.intern(&[format!("f{n}")]).unwrap())
-            .collect();
+        let others: Vec<_> =
+            (1..DISTINCT_MAX).map(|n| projections.intern(&[format!("f{n}")]).unwrap()).collect();
         assert!(projections.intern(&strings(&["one.too.many"])).is_err());
         drop(others);
         assert!(projections.intern(&strings(&["one.too.many"])).is_ok());

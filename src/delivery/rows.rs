@@ -27,12 +27,32 @@ pub struct SubscribeRow {
     /// A topic's freshness.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
+    /// With `resume`: whether delivery goes on without a hole from where the client left off.
+    /// Otherwise it begins with a snapshot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<bool>,
     /// How many topics a pattern matches now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<usize>,
+    /// With `resume`: each topic that a pattern matches now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub topics: Option<Vec<ResumedRow>>,
     /// Why it is not subscribed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorBody>,
+}
+
+/// Where the delivery of one topic of a pattern begins.
+#[derive(Debug, Clone, Serialize)]
+pub struct ResumedRow {
+    /// The topic.
+    pub topic: String,
+    /// Its numbering.
+    pub epoch: Epoch,
+    /// Its newest sequence number.
+    pub seq: u64,
+    /// Whether it goes on without a hole from where the client left off.
+    pub recovered: bool,
 }
 
 /// What became of one string of `unsubscribe`.

@@ -27,10 +27,11 @@ use super::{
     index::{Index, Now, Touched},
     options::Options,
     rows::{SubscribeRow, UnsubscribeRow},
-    subscribe::{self, SubscriptionLimits},
+    subscribe::{self, SubscriptionLimits, Terms},
 };
 use crate::{
     hub::{Event, Hub},
+    protocol::params::Resume,
     shutdown::{Shutdown, Stage, Tasks},
     units::now_us,
 };
@@ -179,12 +180,13 @@ impl Shard {
         client: &Arc<Client>,
         text: &str,
         options: &Options,
+        resume: Option<&Resume>,
     ) -> (SubscribeRow, Touched) {
         let mut touched = Touched::new();
+        let terms = Terms { options, resume, limits: self.limits };
         let mut index = self.index.lock();
         let now = Now::read();
-        let row =
-            subscribe::subscribe(&mut index, client, text, options, self.limits, now, &mut touched);
+        let row = subscribe::subscribe(&mut index, client, text, terms, now, &mut touched);
         (row, touched)
     }
 

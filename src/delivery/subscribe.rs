@@ -6,14 +6,19 @@ use std::sync::Arc;
 use super::{
     client::{Client, ClientState},
     index::{Index, Now, Touched},
+    ledger::Ledger,
     options::Options,
     outbox::Subscription,
-    rows::{SubscribeRow, SubscriptionRow, UnsubscribeRow},
+    resume::Beginning,
+    rows::{ResumedRow, SubscribeRow, SubscriptionRow, UnsubscribeRow},
 };
 use crate::{
-    hub::Head,
+    hub::Slot,
     market::{Pattern, State, Topic},
-    protocol::code::{ErrorBody, ErrorCode},
+    protocol::{
+        code::{ErrorBody, ErrorCode},
+        params::Resume,
+    },
 };
 
 /// How much one client may subscribe.
@@ -23,6 +28,13 @@ pub struct SubscriptionLimits {
     pub topics: usize,
     /// Topics that its patterns match, each pattern counted.
     pub matched_topics: usize,
+}
+
+/// What became of a subscription in a client's table.
+struct Put {
+    sub: u32,
+    new: bool,
+    changed: bool,
 }
 
 /// A string that a client asked, and the pattern that it means.
@@ -46,13 +58,20 @@ impl Asked {
     }
 }
 
+/// What one string is to be subscribed with.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) options: &'a Options,
+    pub(super) resume: Option<&'a Resume>,
+    pub(super) limits: SubscriptionLimits,
+}
+
 /// Subscribes `client` to one string, or replaces the options of a subscription that it has.
 pub(super) fn subscribe(
     index: &mut Index,
     client: &Arc<Client>,
     text: &str,
-    options: &Options,
-    limits: SubscriptionLimits,
+    terms: Terms<'_>,
     now: Now,
     touched: &mut Touched,
 ) -> SubscribeRow {
@@ -68,73 +87,68 @@ pub(super) fn subscribe(
         ok: true,
         ..SubscribeRow::default()
     };
-    let outcome = if asked.pattern.is_wildcard() {
-        subscribe_pattern(index, client, &asked.pattern, options, limits, now, touched)
-            .map(|matched| SubscribeRow { matched: Some(matched), ..row.clone() })
-    } else {
-        subscribe_topic(index, client, &asked.pattern, options, limits, now, touched).map(|head| {
-            SubscribeRow {
-                epoch: Some(head.as_ref().map_or(index.hub.epoch(), |head| &head.epoch).clone()),
-                seq: Some(head.as_ref().map_or(0, |head| head.seq)),
-                state: Some(head.as_ref().map_or(State::Down, |head| head.status.state)),
-                ..row.clone()
-            }
-        })
-    };
+    let subscribe = if asked.pattern.is_wildcard() { subscribe_pattern } else { subscribe_topic };
+    let outcome = subscribe(index, client, &asked, terms, now, row.clone(), touched);
+    if outcome.is_ok() && client.touch() {
+        touched.push(client.clone());
+    }
     outcome.unwrap_or_else(|error| SubscribeRow { ok: false, error: Some(error), ..row })
 }
 
 fn subscribe_topic(
     index: &mut Index,
     client: &Arc<Client>,
-    pattern: &Pattern,
-    options: &Options,
-    limits: SubscriptionLimits,
+    asked: &Asked,
+    terms: Terms<'_>,
     now: Now,
+    row: SubscribeRow,
     touched: &mut Touched,
-) -> Result<Option<Head>, ErrorBody> {
-    let Some(&key) = client.key.get() else {
-        return Err(gone());
-    };
-    let slot = index.hub.topic(pattern.as_str());
+) -> Result<SubscribeRow, ErrorBody> {
+    let Some(&key) = client.key.get() else { return Err(gone()) };
+    let slot = index.hub.topic(asked.pattern.as_str());
     let head = slot.as_ref().and_then(|slot| index.reach_head(slot, now, touched));
     let mut state = client.lock();
-    let (sub, new) = state.put(pattern, options, limits)?;
-    if let (Some(slot), Some(head)) = (slot, &head)
-        && let Some(view) = index.attach(key, &mut state, &slot, sub)
+    let put = state.put(&asked.pattern, terms)?;
+    let mut recovered = false;
+    if let (Some(slot), Some(head)) = (&slot, &head)
+        && let Some((view, fresh)) = index.attach(key, &mut state, slot, put.sub)
     {
-        state.begin(view, head, options);
+        let beginning = Beginning { slot, head, view, fresh, changed: put.changed };
+        let (options, resume) = (terms.options, terms.resume);
+        recovered = state.begin(&beginning, options, resume, &asked.text, now.instant);
     }
     drop(state);
-    if new {
+    if put.new {
         client.count_subscriptions(1);
-        if let Some(topic) = pattern.as_topic() {
+        if let Some(topic) = asked.pattern.as_topic() {
             index.exact.entry(topic).or_default().push(key);
         }
     }
-    if client.touch() {
-        touched.push(client.clone());
-    }
-    Ok(head)
+    Ok(SubscribeRow {
+        epoch: Some(head.as_ref().map_or(index.hub.epoch(), |head| &head.epoch).clone()),
+        seq: Some(head.as_ref().map_or(0, |head| head.seq)),
+        state: Some(head.as_ref().map_or(State::Down, |head| head.status.state)),
+        recovered: terms.resume.map(|_| recovered),
+        ..row
+    })
 }
 
 fn subscribe_pattern(
     index: &mut Index,
     client: &Arc<Client>,
-    pattern: &Pattern,
-    options: &Options,
-    limits: SubscriptionLimits,
+    asked: &Asked,
+    terms: Terms<'_>,
     now: Now,
+    row: SubscribeRow,
     touched: &mut Touched,
-) -> Result<usize, ErrorBody> {
-    let Some(&key) = client.key.get() else {
-        return Err(gone());
-    };
+) -> Result<SubscribeRow, ErrorBody> {
+    let Some(&key) = client.key.get() else { return Err(gone()) };
+    let pattern = &asked.pattern;
     let slots = index.hub.matching(pattern);
     let matched = slots.len();
     let (known, before) = client.lock().matched(pattern);
-    if !known && before + matched > limits.matched_topics {
-        let most = limits.matched_topics;
+    if !known && before + matched > terms.limits.matched_topics {
+        let most = terms.limits.matched_topics;
         let message = format!("{pattern} matches {matched} topics; all patterns may match {most}");
         return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
     }
@@ -144,26 +158,31 @@ fn subscribe_pattern(
         .filter_map(|slot| index.reach_head(&slot, now, touched).map(|head| (slot, head)))
         .collect();
     let mut state = client.lock();
-    let (sub, new) = state.put(pattern, options, limits)?;
+    let put = state.put(pattern, terms)?;
+    let mut resumed = Vec::new();
     for (slot, head) in &heads {
-        if state.best_for(slot.topic().as_str()) == Some(sub)
-            && let Some(view) = index.attach(key, &mut state, slot, sub)
+        let mut recovered = false;
+        if state.best_for(slot.topic().as_str()) == Some(put.sub)
+            && let Some((view, fresh)) = index.attach(key, &mut state, slot, put.sub)
         {
-            state.begin(view, head, options);
+            let beginning = Beginning { slot, head, view, fresh, changed: put.changed };
+            recovered = state.begin(&beginning, terms.options, terms.resume, "", now.instant);
+        }
+        if terms.resume.is_some() {
+            let topic = slot.topic().to_string();
+            let (epoch, seq) = (head.epoch.clone(), head.seq);
+            resumed.push(ResumedRow { topic, epoch, seq, recovered });
         }
     }
-    if new {
-        if let Some(sub) = state.outbox.subs.get_mut(sub as usize) {
+    if put.new {
+        if let Some(sub) = state.outbox.subs.get_mut(put.sub as usize) {
             sub.matched = matched;
         }
         client.count_subscriptions(1);
         index.wild.push((key, pattern.clone()));
     }
-    drop(state);
-    if client.touch() {
-        touched.push(client.clone());
-    }
-    Ok(matched)
+    let topics = terms.resume.map(|_| resumed);
+    Ok(SubscribeRow { matched: Some(matched), topics, ..row })
 }
 
 /// Ends the subscription of one string. One that the client does not have is no error.
@@ -201,9 +220,18 @@ fn hand_over(index: &mut Index, key: u32, state: &mut ClientState, ended: u32) {
         .collect();
     for slot in views {
         match state.best_for(slot.topic().as_str()) {
-            Some(next) => drop(index.attach(key, state, &slot, next)),
+            Some(next) => take_over(index, key, state, &slot, next),
             None => index.detach(key, state, slot.id()),
         }
+    }
+}
+
+/// The next match gets the topic, as if it had subscribed at its last update.
+fn take_over(index: &mut Index, key: u32, state: &mut ClientState, slot: &Arc<Slot>, next: u32) {
+    let options = state.outbox.subs.get(next as usize).map(|sub| sub.options.clone());
+    let attached = index.attach(key, state, slot, next);
+    if let (Some((view, _)), Some(options)) = (attached, options) {
+        state.remember(view, &options, slot.last().as_ref());
     }
 }
 
@@ -260,32 +288,32 @@ impl ClientState {
 
     /// Adds a subscription, or replaces the options of one that there is. Its ledger and what
     /// waits for it stay.
-    fn put(
-        &mut self,
-        pattern: &Pattern,
-        options: &Options,
-        limits: SubscriptionLimits,
-    ) -> Result<(u32, bool), ErrorBody> {
-        if let Some(known) = self.find(pattern) {
-            if let Some(sub) = self.outbox.subs.get_mut(known as usize) {
-                sub.options = options.clone();
-            }
-            return Ok((known, false));
+    fn put(&mut self, pattern: &Pattern, terms: Terms<'_>) -> Result<Put, ErrorBody> {
+        let options = terms.options.clone();
+        if let Some(sub) = self.find(pattern) {
+            let known = self.outbox.subs.get_mut(sub as usize);
+            let changed = known.is_some_and(|known| {
+                let changed = known.options != options;
+                known.failure_told &= !changed;
+                known.options = options;
+                changed
+            });
+            return Ok(Put { sub, new: false, changed });
         }
-        if self.outbox.subs.len() >= limits.topics {
-            let message = format!("a session may have {} subscriptions", limits.topics);
+        let most = terms.limits.topics;
+        if self.outbox.subs.len() >= most {
+            let message = format!("a session may have {most} subscriptions");
             return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
         }
-        let (pattern, options) = (pattern.clone(), options.clone());
-        let sub = Subscription { pattern, options, matched: 0, ledger: Default::default() };
-        u32::try_from(self.outbox.subs.insert(sub)).map(|key| (key, true)).map_err(|_| gone())
-    }
-
-    /// Delivery of a topic begins at `head`.
-    fn begin(&mut self, view: u32, head: &Head, options: &Options) {
-        if let Some(last) = head.last.as_ref().filter(|_| options.snapshot) {
-            self.outbox.push_snapshot(view, last.clone());
-        }
+        let sub = Subscription {
+            pattern: pattern.clone(),
+            options,
+            matched: 0,
+            ledger: Ledger::default(),
+            failure_told: false,
+        };
+        let sub = u32::try_from(self.outbox.subs.insert(sub)).map_err(|_| gone())?;
+        Ok(Put { sub, new: true, changed: true })
     }
 
     /// Every subscription with its account, by name.

@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+
+use super::stage::Memory;
 use crate::{
     hub::{Issued, Slot, StatusChange},
     protocol::code::GapReason,
@@ -23,12 +26,34 @@ pub(super) struct View {
     pub(super) status: Option<Arc<StatusChange>>,
     /// Before this moment `max_rate` holds updates back.
     pub(super) next_allowed: Option<Instant>,
+    /// Updates that are read from history when their turn comes. Their place is a
+    /// [`Token::Replay`].
+    pub(super) cursor: Option<Cursor>,
+    /// What filter, trigger and min_change remember.
+    pub(super) memory: Memory,
+}
+
+/// An update that waits, in the form in which it will be sent.
+#[derive(Debug, Clone)]
+pub(super) struct Item {
+    pub(super) issued: Arc<Issued>,
+    /// Nothing where it is the frame that every update has.
+    pub(super) variant: Option<Bytes>,
+}
+
+/// Numbers `next` to `end` are still to be read from history. While there is one, later updates
+/// only move its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor {
+    pub(super) next: u64,
+    pub(super) end: u64,
+    pub(super) sub: u32,
 }
 
 /// A waiting update of mode `latest`.
 #[derive(Debug)]
 pub(super) struct Latest {
-    pub(super) issued: Arc<Issued>,
+    pub(super) item: Item,
     pub(super) sub: u32,
     pub(super) place: Place,
 }
@@ -60,7 +85,7 @@ pub(super) struct Gap {
 #[derive(Debug)]
 pub(super) enum Token {
     /// An update of mode `every`.
-    Update { view: u32, sub: u32, issued: Arc<Issued> },
+    Update { view: u32, sub: u32, item: Item },
     /// Whatever is the newest of a `latest` topic when its turn comes.
     Latest { view: u32 },
     /// A topic's value at the moment of subscribing, encoded when its turn comes.
@@ -69,7 +94,9 @@ pub(super) enum Token {
     Gap { view: u32, gap: Gap },
     /// A topic's newest change of freshness.
     Status { view: u32 },
-    /// One of the last three, encoded. A status is of no subscription but of the topic.
+    /// Where updates from history come, until there are no more.
+    Replay { view: u32 },
+    /// A snapshot, gap or status, encoded. A status is of no subscription but of the topic.
     Ready { view: u32, sub: Option<u32>, frame: bytes::Bytes },
 }
 
@@ -81,13 +108,17 @@ impl Token {
             | Self::Snapshot { view, .. }
             | Self::Gap { view, .. }
             | Self::Status { view }
+            | Self::Replay { view }
             | Self::Ready { view, .. } => *view,
         }
     }
 
-    /// Whether it must be encoded before it can be written.
+    /// Whether it must be encoded, or read from history, before it can be written.
     pub(super) fn is_lazy(&self) -> bool {
-        matches!(self, Self::Snapshot { .. } | Self::Gap { .. } | Self::Status { .. })
+        matches!(
+            self,
+            Self::Snapshot { .. } | Self::Gap { .. } | Self::Status { .. } | Self::Replay { .. }
+        )
     }
 }
 
@@ -101,7 +132,22 @@ impl View {
             snapshot: false,
             status: None,
             next_allowed: None,
+            cursor: None,
+            memory: Memory::default(),
         }
+    }
+}
+
+impl Item {
+    pub(super) fn frame(&self) -> &Bytes {
+        self.variant.as_ref().unwrap_or_else(|| self.issued.frame())
+    }
+}
+
+impl Cursor {
+    /// How many are left.
+    pub(super) fn left(&self) -> u64 {
+        (self.end + 1).saturating_sub(self.next)
     }
 }
 

@@ -63,6 +63,8 @@ pub enum Event {
 pub struct StatusChange {
     /// Whose.
     pub slot: Arc<Slot>,
+    /// 1, 2, 3… per topic: which of its changes this is.
+    pub number: u64,
     /// What has changed.
     pub transition: Transition,
 }

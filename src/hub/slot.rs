@@ -35,6 +35,8 @@ struct Inner {
     last: Option<Arc<Issued>>,
     ring: Ring,
     freshness: Freshness,
+    /// How often freshness has changed.
+    changes: u64,
     /// One bit for each outlet that may have subscribers. All are set at birth: an outlet finds out
     /// by the first update whether somebody waits for this topic, and leaves if nobody does.
     interested: u64,
@@ -51,6 +53,8 @@ pub struct Head {
     pub last: Option<Arc<Issued>>,
     /// Freshness, and what is told of it.
     pub status: Transition,
+    /// The number of the last change of freshness; 0 before the first.
+    pub changes: u64,
 }
 
 /// What an outlet learns when it joins or catches up.
@@ -87,6 +91,7 @@ impl Slot {
             last: None,
             ring: Ring::default(),
             freshness: Freshness::default(),
+            changes: 0,
             interested: u64::MAX,
         };
         let head = event::update_head(topic.as_str());
@@ -116,7 +121,7 @@ impl Slot {
         let mut inner = self.inner.lock();
         let unchanged = inner.last.as_ref().is_some_and(|last| last.update.data == draft.data());
         let transition = inner.freshness.confirm(source, rx, context.stale_after);
-        self.announce(&inner, transition, context.outlets);
+        self.announce(&mut inner, transition, context.outlets);
         if unchanged {
             return (Outcome::Unchanged, 0);
         }
@@ -150,7 +155,7 @@ impl Slot {
     ) {
         let mut inner = self.inner.lock();
         let transition = inner.freshness.trouble(source, trouble, now);
-        self.announce(&inner, transition, outlets);
+        self.announce(&mut inner, transition, outlets);
     }
 
     /// Lets time pass: what has aged is announced.
@@ -161,18 +166,20 @@ impl Slot {
     ) -> State {
         let mut inner = self.inner.lock();
         let transition = inner.freshness.evaluate(now);
-        self.announce(&inner, transition, outlets);
+        self.announce(&mut inner, transition, outlets);
         inner.freshness.state()
     }
 
     fn announce(
         self: &Arc<Self>,
-        inner: &Inner,
+        inner: &mut Inner,
         transition: Option<Transition>,
         outlets: &[broadcast::Sender<Event>],
     ) {
         if let Some(transition) = transition {
-            let change = Arc::new(StatusChange { slot: self.clone(), transition });
+            inner.changes += 1;
+            let (slot, number) = (self.clone(), inner.changes);
+            let change = Arc::new(StatusChange { slot, number, transition });
             send(inner, outlets, || Event::Status(change.clone()));
         }
     }
@@ -180,6 +187,11 @@ impl Slot {
     /// Where the topic stands now.
     pub fn head(&self, now: Micros) -> Head {
         self.inner.lock().head(now)
+    }
+
+    /// The last value.
+    pub fn last(&self) -> Option<Arc<Issued>> {
+        self.inner.lock().last.clone()
     }
 
     /// Registers the interest of `outlet` and tells where the topic stands, with what the outlet
@@ -235,6 +247,7 @@ impl Inner {
             seq: self.seq,
             last: self.last.clone(),
             status: self.freshness.view(now),
+            changes: self.changes,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod code;
 pub mod command;
+pub mod encoding;
 pub mod event;
 pub mod frame;
 pub mod params;

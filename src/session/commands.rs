@@ -7,12 +7,11 @@ use serde::Serialize;
 
 use super::{Sessions, metrics::Metrics};
 use crate::{
-    delivery::{Options, SubscribeRow, Subscriber},
+    delivery::{SubscribeRow, Subscriber},
     protocol::{
         code::{ErrorBody, ErrorCode},
         command::{self, Command},
-        event::{self, Reply, RequestId},
-        frame::{Builder, Opcode},
+        event::{Reply, RequestId},
         params::{Replay, SnapshotQuery, Subscribe, TopicNames, TopicQuery},
     },
     units::{TokenBucket, now_us},
@@ -128,12 +127,12 @@ impl<'a> Commands<'a> {
             Command::Unsubscribe(asked) => self.unsubscribe(id, &asked),
             Command::Subscriptions => {
                 let subscriptions = self.subscriber.subscriptions();
-                Ok(Some(reply(id, &Subscriptions { subscriptions })))
+                Ok(Some(self.reply(id, &Subscriptions { subscriptions })))
             }
             Command::Topics(query) => self.topics(id, &query),
             Command::Snapshot(query) => self.snapshot(id, &query),
             Command::Replay(asked) => self.replay(id, &asked),
-            Command::Ping => Ok(Some(reply(id, &Pong { time: now_us() }))),
+            Command::Ping => Ok(Some(self.reply(id, &Pong { time: now_us() }))),
             Command::Auth(_) => {
                 let message = "this server has no keys: everyone is anonymous";
                 Err(ErrorBody::new(ErrorCode::Unauthorized, message))
@@ -148,12 +147,12 @@ impl<'a> Commands<'a> {
 
     fn subscribe(&self, id: &RequestId, asked: &Subscribe) -> Result<Option<Bytes>, ErrorBody> {
         self.check_count(&asked.topics)?;
-        let options = Options::from_request(asked)?;
-        self.subscriber.subscribe(&asked.topics, &options, |rows: &[SubscribeRow]| {
+        let options = self.subscriber.options(asked)?;
+        self.subscriber.subscribe(asked, &options, |rows: &[SubscribeRow]| {
             for error in rows.iter().filter_map(|row| row.error.as_ref()) {
                 self.metrics().error(error.code);
             }
-            reply(id, &Rows { topics: rows })
+            self.reply(id, &Rows { topics: rows })
         });
         Ok(None)
     }
@@ -164,14 +163,14 @@ impl<'a> Commands<'a> {
         for error in rows.iter().filter_map(|row| row.error.as_ref()) {
             self.metrics().error(error.code);
         }
-        Ok(Some(reply(id, &Rows { topics: &rows })))
+        Ok(Some(self.reply(id, &Rows { topics: &rows })))
     }
 
     fn topics(&self, id: &RequestId, query: &TopicQuery) -> Result<Option<Bytes>, ErrorBody> {
         let reader = self.sessions.delivery.reader();
         let (pattern, cursor) = (query.pattern.as_deref(), query.cursor.as_deref());
         let page = reader.topics(pattern, query.limit, cursor, now_us())?;
-        Ok(Some(reply(id, &TopicsPage { topics: page.rows, next: page.next })))
+        Ok(Some(self.reply(id, &TopicsPage { topics: page.rows, next: page.next })))
     }
 
     fn snapshot(&self, id: &RequestId, query: &SnapshotQuery) -> Result<Option<Bytes>, ErrorBody> {
@@ -179,13 +178,13 @@ impl<'a> Commands<'a> {
         let reader = self.sessions.delivery.reader();
         let page =
             reader.snapshot(&query.topics, query.limit, query.cursor.as_deref(), now_us())?;
-        Ok(Some(reply(id, &SnapshotsPage { snapshots: page.rows, next: page.next })))
+        Ok(Some(self.reply(id, &SnapshotsPage { snapshots: page.rows, next: page.next })))
     }
 
     fn replay(&self, id: &RequestId, asked: &Replay) -> Result<Option<Bytes>, ErrorBody> {
         let reader = self.sessions.delivery.reader();
         let replayed = reader.replay(&asked.topic, asked.from, asked.to, asked.limit)?;
-        Ok(Some(reply(id, &replayed)))
+        Ok(Some(self.reply(id, &replayed)))
     }
 
     fn check_count(&self, topics: &[String]) -> Result<(), ErrorBody> {
@@ -199,7 +198,11 @@ impl<'a> Commands<'a> {
 
     fn fail(&self, id: &RequestId, error: &ErrorBody, now: Instant) {
         self.metrics().error(error.code);
-        self.subscriber.send(failure(id, error), now);
+        self.subscriber.say(&failure(id, error), now);
+    }
+
+    fn reply<T: Serialize>(&self, id: &RequestId, result: &T) -> Bytes {
+        self.subscriber.format().message(&Reply { id, result: Some(result), error: None })
     }
 
     fn metrics(&self) -> &'a Metrics {
@@ -208,17 +211,6 @@ impl<'a> Commands<'a> {
 }
 
 /// An error in answer to a request.
-pub(super) fn failure(id: &RequestId, error: &ErrorBody) -> Bytes {
-    message(&Reply::<()> { id, result: None, error: Some(error) })
-}
-
-fn reply<T: Serialize>(id: &RequestId, result: &T) -> Bytes {
-    message(&Reply { id, result: Some(result), error: None })
-}
-
-/// Any message, as a text frame.
-pub(super) fn message<T: Serialize>(message: &T) -> Bytes {
-    let mut builder = Builder::with_capacity(256);
-    event::json(builder.payload(), message);
-    builder.finish(Opcode::Text)
+pub(super) fn failure<'a>(id: &'a RequestId, error: &'a ErrorBody) -> Reply<'a, ()> {
+    Reply { id, result: None, error: Some(error) }
 }

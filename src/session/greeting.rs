@@ -1,13 +1,13 @@
 //! What every client is told, whatever it asks: at the beginning, now and then, and before the end.
 
-use std::ops::Range;
+use std::{ops::Range, time::Instant};
 
-use bytes::Bytes;
 use rand::Rng;
 use ulid::Ulid;
 
-use super::{HEARTBEAT, Sessions, commands::message};
+use super::{HEARTBEAT, Sessions};
 use crate::{
+    delivery::Subscriber,
     protocol::{
         self,
         code::ErrorCode,
@@ -20,10 +20,10 @@ use crate::{
 /// they do not all come at once.
 const RECONNECT_AFTER_MS: Range<u64> = 500..5000;
 
-/// The first message on every connection.
-pub(super) fn welcome(sessions: &Sessions) -> Bytes {
+/// Sends the first message of every connection.
+pub(super) fn welcome(sessions: &Sessions, subscriber: &Subscriber) {
     let limits = &sessions.settings.limits;
-    message(&Welcome {
+    let welcome = Welcome {
         protocol: protocol::NAME,
         server: protocol::SERVER,
         connection_id: &Ulid::new().to_string(),
@@ -37,20 +37,21 @@ pub(super) fn welcome(sessions: &Sessions) -> Bytes {
             requests_per_s: limits.requests_per_s,
         },
         principal: "anonymous",
-    })
+    };
+    subscriber.say(&welcome, Instant::now());
 }
 
 /// Says that the connection lives.
-pub(super) fn heartbeat() -> Bytes {
-    message(&Heartbeat { time: now_us() })
+pub(super) fn heartbeat() -> Heartbeat {
+    Heartbeat { time: now_us() }
 }
 
 /// Says that the server is about to stop.
-pub(super) fn farewell() -> Bytes {
-    message(&Notice {
+pub(super) fn farewell() -> Notice<'static> {
+    Notice {
         code: ErrorCode::Draining.as_str(),
         message: Some("the server is about to stop"),
         topic: None,
         reconnect_after_ms: Some(rand::rng().random_range(RECONNECT_AFTER_MS)),
-    })
+    }
 }

@@ -26,6 +26,7 @@ use crate::{
     delivery::{Flow, Seat, Subscriber, TransportKind},
     protocol::{
         code::{Close, ErrorBody, ErrorCode},
+        encoding::Format,
         event::RequestId,
         frame::{self, Opcode},
     },
@@ -50,7 +51,7 @@ pub(super) async fn run(
     configure(&stream, sessions.settings.send_buffer)?;
     let stream = Arc::new(stream);
     let now = Instant::now();
-    let subscriber = seat.take(Box::new(Writer(stream.clone())), now);
+    let subscriber = seat.take(Box::new(Writer(stream.clone())), Format::default(), now);
     let end = match admitted {
         Ok(_permit) => {
             let _connected = sessions.metrics.connected(TransportKind::WebSocket);
@@ -59,7 +60,7 @@ pub(super) async fn run(
         }
         Err(full) => {
             let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
-            subscriber.send(failure(&RequestId::Unknown, &error), now);
+            subscriber.say(&failure(&RequestId::Unknown, &error), now);
             End::Because(Close::TooManyConnections)
         }
     };
@@ -122,7 +123,7 @@ impl<'a> Session<'a> {
 
     /// Serves until the end.
     async fn live(&mut self) -> End {
-        self.subscriber.send(greeting::welcome(self.sessions), Instant::now());
+        greeting::welcome(self.sessions, self.subscriber);
         let mut timer = Box::pin(sleep_until(Instant::now().into()));
         loop {
             let flow = self.subscriber.flow();
@@ -173,7 +174,7 @@ impl<'a> Session<'a> {
         match due {
             Due::Ping => self.subscriber.ping(frame::frame(Opcode::Ping, b""), now),
             Due::Heartbeat => {
-                self.subscriber.send(greeting::heartbeat(), now);
+                self.subscriber.say(&greeting::heartbeat(), now);
             }
             Due::Nothing | Due::Close(_) => {}
         }
@@ -221,7 +222,7 @@ impl<'a> Session<'a> {
             return Some(End::Because(Close::Draining));
         }
         self.told_to_leave = true;
-        self.subscriber.send(greeting::farewell(), Instant::now());
+        self.subscriber.say(&greeting::farewell(), Instant::now());
         None
     }
 }

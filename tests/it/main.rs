@@ -16,6 +16,7 @@ mod layering;
 mod life;
 mod limits;
 mod markets;
+mod options;
 mod protocol;
 mod rest;
 mod stream;

@@ -13,14 +13,14 @@ impl Outbox {
         let (mut updates, mut bytes) = (0, 0);
         let mut waiting: BTreeMap<u32, u32> = BTreeMap::new();
         let mut queued: BTreeMap<u32, u64> = BTreeMap::new();
-        let (mut latest, mut statuses, mut snapshots) =
-            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let (mut latest, mut statuses, mut snapshots, mut replays) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for token in &self.order {
             let view = self.views.get(token.view() as usize).expect("a place of no view");
             match token {
-                Token::Update { view, sub, issued } => {
+                Token::Update { view, sub, item } => {
                     updates += 1;
-                    bytes += issued.frame().len();
+                    bytes += item.frame().len();
                     *waiting.entry(*view).or_default() += 1;
                     *queued.entry(*sub).or_default() += 1;
                 }
@@ -33,6 +33,12 @@ impl Outbox {
                     assert!(statuses.insert(*key) && view.status.is_some());
                 }
                 Token::Ready { frame, .. } => assert!(!frame.is_empty()),
+                Token::Replay { view: key } => {
+                    assert!(replays.insert(*key), "two places of one cursor");
+                    let cursor = view.cursor.expect("a place of no cursor");
+                    assert!(cursor.left() > 0);
+                    *queued.entry(cursor.sub).or_default() += cursor.left();
+                }
                 Token::Gap { gap, .. } => assert!(gap.from <= gap.to && gap.dropped > 0),
                 Token::Snapshot { view: key, .. } => {
                     assert!(snapshots.insert(*key) && view.snapshot);
@@ -41,6 +47,8 @@ impl Outbox {
         }
         let held = self.audit_views(&latest, &waiting, &mut queued);
         assert_eq!(held, self.held);
+        let cursors = self.views.iter().filter(|(_, view)| view.cursor.is_some()).count();
+        assert_eq!(cursors, replays.len());
         let flags = self.views.iter().filter(|(_, view)| view.snapshot).count();
         assert_eq!(flags, snapshots.len());
         let statuses_due = self.views.iter().filter(|(_, view)| view.status.is_some());
@@ -75,7 +83,11 @@ impl Outbox {
             let Some(latest) = &view.latest else { continue };
             *queued.entry(latest.sub).or_default() += 1;
             match latest.place {
-                Place::Held(due) => assert!(held.insert((due, key))),
+                Place::Held(due) => {
+                    let options = &self.subs[view.sub as usize].options;
+                    assert!(options.interval.is_some(), "held back by no rate");
+                    assert!(held.insert((due, key)));
+                }
                 _ => assert!(in_order.contains(&key), "a latest update has no place"),
             }
         }

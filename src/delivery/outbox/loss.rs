@@ -9,14 +9,20 @@ use crate::{
 impl Outbox {
     /// Numbers `from` to `to` of the topic were lost before they could be offered.
     pub(in crate::delivery) fn lose(&mut self, view: u32, from: u64, to: u64, reason: GapReason) {
-        let Some(sub) = self.views.get(view as usize).map(|topic| topic.sub) else {
-            return;
-        };
+        let Some(topic) = self.views.get_mut(view as usize) else { return };
+        let sub = topic.sub;
         let Some(owner) = self.subs.get_mut(sub as usize).filter(|_| !self.closed) else {
             return;
         };
         let count = to - from + 1;
         owner.ledger.published += count;
+        if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.sub == sub) {
+            // What history no longer has is found missing when its turn comes.
+            owner.ledger.queued += count;
+            self.tally.offered += count;
+            cursor.end = to;
+            return;
+        }
         owner.ledger.dropped += count;
         let replaced = owner.options.mode == Mode::Latest;
         self.tally.offered += count;
@@ -60,10 +66,10 @@ impl Outbox {
             }
         }
         let Some(index) = victim else { return false };
-        let Some(Token::Update { view, sub, issued }) = self.order.get(index) else {
+        let Some(Token::Update { view, sub, item }) = self.order.get(index) else {
             return false;
         };
-        let (view, sub, seq, len) = (*view, *sub, issued.update.seq, issued.frame().len());
+        let (view, sub, seq, len) = (*view, *sub, item.issued.update.seq, item.frame().len());
         self.queued_updates -= 1;
         self.queued_bytes -= len;
         self.credit_loss(sub, Loss::Overflow);
@@ -95,24 +101,28 @@ impl Outbox {
     }
 
     fn credit_loss(&mut self, sub: u32, loss: Loss) {
+        self.credit_losses(sub, loss, 1);
+    }
+
+    pub(super) fn credit_losses(&mut self, sub: u32, loss: Loss, count: u64) {
         if let Some(sub) = self.subs.get_mut(sub as usize) {
-            sub.ledger.queued -= 1;
-            sub.ledger.dropped += 1;
+            sub.ledger.queued -= count;
+            sub.ledger.dropped += count;
         }
-        self.tally.lose(loss, 1);
+        self.tally.lose(loss, count);
     }
 
     /// Ends `sub`: nothing of it waits any more. Its topics must be given to others or removed by
     /// the caller afterwards, which it can tell from [`View::sub`].
     pub(in crate::delivery) fn cancel(&mut self, sub: u32) {
-        let mut lost = 0;
+        let mut lost: u64 = 0;
         let (views, held) = (&mut self.views, &mut self.held);
         let (queued_updates, queued_bytes) = (&mut self.queued_updates, &mut self.queued_bytes);
         self.order.retain(|token| match token {
-            Token::Update { view, sub: owner, issued } if *owner == sub => {
+            Token::Update { view, sub: owner, item } if *owner == sub => {
                 lost += 1;
                 *queued_updates -= 1;
-                *queued_bytes -= issued.frame().len();
+                *queued_bytes -= item.frame().len();
                 if let Some(topic) = views.get_mut(*view as usize) {
                     topic.waiting -= 1;
                 }
@@ -130,9 +140,16 @@ impl Outbox {
             }
             Token::Gap { gap, .. } => gap.sub != sub,
             Token::Ready { sub: owner, .. } => *owner != Some(sub),
+            Token::Replay { view } => views
+                .get(*view as usize)
+                .and_then(|topic| topic.cursor)
+                .is_some_and(|cursor| cursor.sub != sub),
             Token::Update { .. } | Token::Snapshot { .. } | Token::Status { .. } => true,
         });
         for (key, topic) in views {
+            if let Some(cursor) = topic.cursor.take_if(|cursor| cursor.sub == sub) {
+                lost += cursor.left();
+            }
             if let Some(latest) = topic.latest.take_if(|latest| latest.sub == sub) {
                 lost += 1;
                 if let (Place::Held(due), Ok(key)) = (latest.place, u32::try_from(key)) {
@@ -148,9 +165,7 @@ impl Outbox {
         {
             lost += 1;
         }
-        for _ in 0..lost {
-            self.credit_loss(sub, Loss::Unsubscribed);
-        }
+        self.credit_losses(sub, Loss::Unsubscribed, lost);
     }
 
     /// The client is gone or will be told nothing more: what waits for it is lost, and nothing but
@@ -162,19 +177,16 @@ impl Outbox {
                 self.credit_loss(sub, Loss::Closed);
             }
         }
-        let waiting: Vec<u32> = self
-            .views
-            .iter_mut()
-            .filter_map(|(_, topic)| {
-                topic.waiting = 0;
-                topic.snapshot = false;
-                topic.status = None;
-                topic.latest.take()
-            })
-            .map(|latest| latest.sub)
-            .collect();
-        for sub in waiting {
-            self.credit_loss(sub, Loss::Closed);
+        let mut waiting = Vec::new();
+        for (_, topic) in &mut self.views {
+            topic.waiting = 0;
+            topic.snapshot = false;
+            topic.status = None;
+            waiting.extend(topic.latest.take().map(|latest| (latest.sub, 1)));
+            waiting.extend(topic.cursor.take().map(|cursor| (cursor.sub, cursor.left())));
+        }
+        for (sub, count) in waiting {
+            self.credit_losses(sub, Loss::Closed, count);
         }
         if let Some(part) = &mut self.partial
             && let Some((sub, _)) = part.credit.take()

@@ -7,15 +7,12 @@ use bytes::Bytes;
 use super::{Outbox, WINDOW};
 use crate::{
     delivery::{
-        tally::Tally,
-        view::{Latest, Token, View},
+        offer::Variant,
+        view::{Item, Latest, Token},
     },
     hub::Issued,
     market::Update,
-    protocol::{
-        event,
-        frame::{Builder, Opcode},
-    },
+    protocol::event,
     units::Micros,
 };
 
@@ -27,25 +24,69 @@ pub(super) struct Partial {
     pub(super) credit: Option<(u32, Arc<Issued>)>,
 }
 
+impl Partial {
+    fn update(item: Item, sub: u32) -> Self {
+        Self { frame: item.frame().clone(), written: 0, credit: Some((sub, item.issued)) }
+    }
+}
+
 impl Outbox {
-    /// Encodes what is next in the order and waits to be encoded.
+    /// Reads from history and encodes what is next in the order.
     pub(in crate::delivery) fn prepare(&mut self, now: Micros) {
         if self.lazy == 0 {
             return;
         }
-        for token in self.order.iter_mut().take(WINDOW).filter(|token| token.is_lazy()) {
-            let view = token.view();
-            let sub = match token {
-                Token::Snapshot { sub, .. } => Some(*sub),
-                Token::Gap { gap, .. } => Some(gap.sub),
-                _ => None,
+        self.read_history();
+        for place in 0..self.order.len().min(WINDOW) {
+            let Some(token) = self.order.get(place).filter(|token| token.is_lazy()) else {
+                continue;
             };
-            let frame = match self.views.get_mut(view as usize) {
-                Some(topic) => encode(token, topic, now, &mut self.tally),
-                None => Bytes::new(),
+            let (view, sub) = match token {
+                Token::Replay { .. } => continue,
+                Token::Snapshot { view, sub, .. } => (*view, Some(*sub)),
+                Token::Gap { view, gap } => (*view, Some(gap.sub)),
+                token => (token.view(), None),
             };
-            *token = Token::Ready { view, sub, frame };
-            self.lazy -= 1;
+            let frame = self.encode(place, now);
+            if let Some(token) = self.order.get_mut(place) {
+                *token = Token::Ready { view, sub, frame };
+                self.lazy -= 1;
+            }
+        }
+    }
+
+    fn encode(&mut self, place: usize, now: Micros) -> Bytes {
+        let Some(token) = self.order.get(place) else { return Bytes::new() };
+        let Some(topic) = self.views.get_mut(token.view() as usize) else { return Bytes::new() };
+        let format = self.format;
+        match token {
+            Token::Snapshot { sub, issued, .. } => {
+                topic.snapshot = false;
+                let options = self.subs.get(*sub as usize).map(|sub| &sub.options);
+                let projection = options.and_then(|options| options.projection.as_deref());
+                let state = topic.slot.head(now).status.state;
+                let variant = Variant { format, projection };
+                variant.frame(&issued.update, |out, update| event::snapshot(out, update, state))
+            }
+            Token::Gap { gap, .. } => {
+                self.tally.gaps += 1;
+                let (topic, from, to) = (topic.slot.topic().as_str(), gap.from, gap.to);
+                let (dropped, reason) = (gap.dropped, gap.reason);
+                format.message(&event::Gap { topic, from, to, dropped, reason })
+            }
+            Token::Status { .. } => {
+                let Some(change) = topic.status.take() else { return Bytes::new() };
+                let status = &change.transition;
+                format.message(&event::Status {
+                    topic: topic.slot.topic().as_str(),
+                    state: status.state,
+                    age_ms: status.age_ms,
+                    source: status.source.as_deref(),
+                    reason: status.reason,
+                    retry_at: status.retry_at,
+                })
+            }
+            _ => Bytes::new(),
         }
     }
 
@@ -54,7 +95,7 @@ impl Outbox {
     pub(in crate::delivery) fn slices<'a>(&'a self, out: &mut [IoSlice<'a>; WINDOW]) -> usize {
         let partial = self.partial.iter().filter_map(|part| part.frame.get(part.written..));
         let control = self.control.iter().map(|frame| &frame[..]);
-        let order = self.order.iter().map(|token| self.frame_of(token));
+        let order = self.order.iter().map_while(|token| self.frame_of(token));
         let mut count = 0;
         for (place, frame) in out.iter_mut().zip(partial.chain(control).chain(order)) {
             *place = IoSlice::new(frame);
@@ -63,17 +104,19 @@ impl Outbox {
         count
     }
 
-    fn frame_of<'a>(&'a self, token: &'a Token) -> &'a [u8] {
+    /// Nothing for what was not prepared, and what stands behind it must wait.
+    fn frame_of<'a>(&'a self, token: &'a Token) -> Option<&'a [u8]> {
         match token {
-            Token::Update { issued, .. } => issued.frame(),
-            Token::Latest { view } => self
-                .views
-                .get(*view as usize)
-                .and_then(|topic| topic.latest.as_ref())
-                .map_or(&[], |latest| latest.issued.frame()),
-            Token::Ready { frame, .. } => frame,
-            // Beyond the window that was prepared: never among the slices.
-            Token::Snapshot { .. } | Token::Gap { .. } | Token::Status { .. } => &[],
+            Token::Update { item, .. } => Some(item.frame()),
+            Token::Latest { view } => {
+                let topic = self.views.get(*view as usize)?;
+                topic.latest.as_ref().map(|latest| &latest.item.frame()[..])
+            }
+            Token::Ready { frame, .. } => Some(frame),
+            Token::Snapshot { .. }
+            | Token::Gap { .. }
+            | Token::Status { .. }
+            | Token::Replay { .. } => None,
         }
     }
 
@@ -119,23 +162,21 @@ impl Outbox {
             return Some(Partial { frame, written: 0, credit: None });
         }
         match self.order.pop_front()? {
-            Token::Update { view, sub, issued } => {
+            Token::Update { view, sub, item } => {
                 self.queued_updates -= 1;
-                self.queued_bytes -= issued.frame().len();
+                self.queued_bytes -= item.frame().len();
                 if let Some(topic) = self.views.get_mut(view as usize) {
                     topic.waiting -= 1;
                 }
-                let frame = issued.frame().clone();
-                Some(Partial { frame, written: 0, credit: Some((sub, issued)) })
+                Some(Partial::update(item, sub))
             }
             Token::Latest { view } => {
                 let topic = self.views.get_mut(view as usize)?;
-                let Latest { issued, sub, .. } = topic.latest.take()?;
+                let Latest { item, sub, .. } = topic.latest.take()?;
                 let interval =
                     self.subs.get(topic.sub as usize).and_then(|sub| sub.options.interval);
                 topic.next_allowed = interval.map(|interval| now + interval);
-                let frame = issued.frame().clone();
-                Some(Partial { frame, written: 0, credit: Some((sub, issued)) })
+                Some(Partial::update(item, sub))
             }
             Token::Ready { frame, .. } => Some(Partial { frame, written: 0, credit: None }),
             lazy => {
@@ -144,40 +185,4 @@ impl Outbox {
             }
         }
     }
-}
-
-fn encode(token: &Token, topic: &mut View, now: Micros, tally: &mut Tally) -> Bytes {
-    let mut builder = Builder::with_capacity(256);
-    let out = builder.payload();
-    let name = topic.slot.topic().as_str();
-    match token {
-        Token::Snapshot { issued, .. } => {
-            topic.snapshot = false;
-            event::snapshot(out, &issued.update, topic.slot.head(now).status.state);
-        }
-        Token::Gap { gap, .. } => {
-            tally.gaps += 1;
-            let (from, to) = (gap.from, gap.to);
-            let gap =
-                event::Gap { topic: name, from, to, dropped: gap.dropped, reason: gap.reason };
-            event::json(out, &gap);
-        }
-        Token::Status { .. } => {
-            let Some(change) = topic.status.take() else {
-                return Bytes::new();
-            };
-            let status = &change.transition;
-            let message = event::Status {
-                topic: name,
-                state: status.state,
-                age_ms: status.age_ms,
-                source: status.source.as_deref(),
-                reason: status.reason,
-                retry_at: status.retry_at,
-            };
-            event::json(out, &message);
-        }
-        _ => return Bytes::new(),
-    }
-    builder.finish(Opcode::Text)
 }

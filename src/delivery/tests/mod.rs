@@ -7,6 +7,8 @@ mod overflow;
 mod random;
 mod rates;
 mod status;
+mod steps;
+mod stress;
 mod subscribing;
 mod verdict;
 mod wire;

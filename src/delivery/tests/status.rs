@@ -70,6 +70,20 @@ fn who_subscribes_later_does_not_hide_a_lost_change_from_others() {
 }
 
 #[test]
+fn changes_from_before_the_answer_are_not_told_after_it() {
+    let mut world = World::new();
+    let (early, late) = (world.connect_open(), world.connect_open());
+    world.subscribe(early, "price.A-B", &with_status(latest()));
+    world.publish("price.A-B", 1);
+    world.trouble("price.A-B", true);
+    world.publish("price.A-B", 2);
+    world.subscribe(late, "price.A-B", &with_status(latest()));
+    world.pump();
+    assert_eq!(world.got(late), Vec::<String>::new());
+    assert_eq!(world.got(early), ["u2", "live"]);
+}
+
+#[test]
 fn a_change_that_waits_survives_the_end_of_the_more_specific_subscription() {
     let mut world = World::new();
     let client = world.connect(ROOMY);

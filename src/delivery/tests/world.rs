@@ -15,13 +15,14 @@ use crate::{
         client::{Client, Flow},
         index::{Index, Now, Touched},
         metrics::{Metrics, TransportKind},
-        subscribe,
+        subscribe::{self, Terms},
     },
     hub::{Config, Event, Hub, Outcome, Trouble},
     market::{Data, Decimal, Reason, Tick, Topic},
     protocol::{
+        encoding::Format,
         frame::{Opcode, frame},
-        params::Mode,
+        params::{Mode, Resume},
     },
     telemetry::Telemetry,
     units::Micros,
@@ -53,7 +54,7 @@ struct Peer {
 }
 
 pub(super) fn every() -> Options {
-    Options { mode: Mode::Every, interval: None, snapshot: false, status: false }
+    Options { mode: Mode::Every, snapshot: false, status: false, ..Options::default() }
 }
 
 pub(super) fn latest() -> Options {
@@ -98,7 +99,13 @@ impl World {
     pub(super) fn connect(&mut self, bounds: Bounds) -> usize {
         let wire = Wire::default();
         let writer = Box::new(wire.clone());
-        let client = Client::new(writer, bounds, self.metrics.clone(), self.now().instant);
+        let client = Client::new(
+            writer,
+            bounds,
+            Format::default(),
+            self.metrics.clone(),
+            self.now().instant,
+        );
         let client = Arc::new(client);
         let key = self.index.clients.insert(client.clone());
         client.key.set(u32::try_from(key).unwrap()).unwrap();
@@ -122,17 +129,21 @@ impl World {
 
     /// Subscribes and answers, in the order in which a subscriber does.
     pub(super) fn subscribe(&mut self, peer: usize, text: &str, options: &Options) -> SubscribeRow {
+        self.resume(peer, text, options, None)
+    }
+
+    /// As [`World::subscribe`], from where an earlier connection left off.
+    pub(super) fn resume(
+        &mut self,
+        peer: usize,
+        text: &str,
+        options: &Options,
+        resume: Option<&Resume>,
+    ) -> SubscribeRow {
+        let terms = Terms { options, resume, limits: LIMITS };
         let (now, mut touched) = (self.now(), Touched::new());
         let client = self.peers[peer].client.clone();
-        let row = subscribe::subscribe(
-            &mut self.index,
-            &client,
-            text,
-            options,
-            LIMITS,
-            now,
-            &mut touched,
-        );
+        let row = subscribe::subscribe(&mut self.index, &client, text, terms, now, &mut touched);
         self.answer(peer);
         self.flush(touched);
         row

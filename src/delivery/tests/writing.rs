@@ -120,3 +120,18 @@ fn once_discarded_a_client_takes_nothing_but_control_frames() {
     assert_eq!(world.counter("tickwire_dropped_total", "closed"), 3);
     assert_eq!(world.counter("tickwire_send_queue_bytes", ""), 0);
 }
+
+#[test]
+fn while_an_answer_is_being_made_nothing_is_written_ahead_of_it() {
+    let mut world = World::new();
+    let client = world.connect_open();
+    world.subscribe(client, "price.A-B", &every());
+    world.client(client).cork();
+    world.publish_and_pump("price.A-B", 1);
+    assert_eq!(world.messages(client).len(), 1);
+    let answer = frame(Opcode::Text, br#"{"answer":9}"#);
+    world.client(client).uncork(answer);
+    world.client(client).flush(world.now().instant);
+    let brief: Vec<_> = (world.messages(client).iter()).map(|message| message.brief()).collect();
+    assert_eq!(brief, ["a1", "a9", "u1"]);
+}

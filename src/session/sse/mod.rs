@@ -18,18 +18,19 @@ use std::{
     time::Instant,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::Stream;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use super::{Sessions, commands::message, greeting};
+use super::{Sessions, greeting};
 use crate::{
-    delivery::{Options, SubscribeRow, Subscriber, TransportKind},
+    delivery::{SubscribeRow, Subscriber, TransportKind},
     protocol::{
         code::{ErrorBody, ErrorCode},
+        encoding::Format,
         event::Notice,
-        params::{Resume, Subscribe},
+        params::Subscribe,
     },
 };
 use pipe::{Pipe, SseWriter, Taken};
@@ -55,17 +56,6 @@ pub struct Events {
     subscriber: Arc<Subscriber>,
 }
 
-/// How a stream goes on from an earlier one.
-#[derive(Debug, Default)]
-struct Start {
-    /// Delivery begins there.
-    resumed: Option<Resume>,
-    /// It was asked to, and cannot.
-    missed: Option<Resume>,
-    /// The id tells nothing.
-    unreadable: bool,
-}
-
 #[derive(Serialize)]
 struct Rows<'a> {
     topics: &'a [SubscribeRow],
@@ -86,22 +76,28 @@ impl Sessions {
             .admission
             .admit(opening.peer)
             .map_err(|full| ErrorBody::new(ErrorCode::TooManyConnections, full.to_string()))?;
-        let mut asked = opening.asked;
-        let (options, start) = begin(&mut asked, opening.last_event_id.as_deref())?;
         let seat = self.delivery.seat(TransportKind::Sse).ok_or_else(|| {
             ErrorBody::new(ErrorCode::Internal, "there is no shard for this stream")
         })?;
         let pipe = Arc::new(Pipe::new());
-        let now = Instant::now();
-        let subscriber = Arc::new(seat.take(Box::new(SseWriter(pipe.clone())), now));
+        let (writer, now) = (Box::new(SseWriter(pipe.clone())), Instant::now());
+        let subscriber = Arc::new(seat.take(writer, Format::default(), now));
         // Before anything can fail: whoever drops it ends the session.
         let events = Events { pipe: pipe.clone(), subscriber: subscriber.clone() };
-        subscriber.send(greeting::welcome(self), now);
+        let mut asked = opening.asked;
+        let options = subscriber.options(&asked)?;
+        greeting::welcome(self, &subscriber);
+        if let Some(last) = &opening.last_event_id {
+            match position::parse(last) {
+                Some(resume) => asked.resume = position::concerning(resume, &asked.topics),
+                None => subscriber.say(&unreadable(), now),
+            }
+        }
         let mut refused = None;
-        subscriber.subscribe(&asked.topics, &options, |rows| {
+        subscriber.subscribe(&asked, &options, |rows| {
             refused = self.refusal(rows);
-            pipe.identify(Positions::begin(rows, options.snapshot, start.resumed.as_ref()));
-            answer(rows, options.snapshot, &start)
+            pipe.identify(Positions::begin(rows, options.snapshot, asked.resume.as_ref()));
+            subscriber.format().message(&Rows { topics: rows })
         });
         if let Some(error) = refused {
             return Err(error);
@@ -154,46 +150,12 @@ impl Drop for Events {
     }
 }
 
-/// The options, and from where to go on. Where this server cannot go on, the stream begins anew and
-/// tells what is missing.
-fn begin(asked: &mut Subscribe, last: Option<&str>) -> Result<(Options, Start), ErrorBody> {
-    let mut start = Start::default();
-    if let Some(last) = last {
-        let read = position::parse(last);
-        start.unreadable = read.is_none();
-        asked.resume = read.and_then(|resume| position::concerning(resume, &asked.topics));
+/// Says that an id tells nothing.
+fn unreadable() -> Notice<'static> {
+    Notice {
+        code: ErrorCode::Unrecoverable.as_str(),
+        message: Some("`Last-Event-ID` is none of this server's: the stream begins anew"),
+        topic: None,
+        reconnect_after_ms: None,
     }
-    let refused = match Options::from_request(asked) {
-        Ok(options) => {
-            start.resumed = asked.resume.clone();
-            return Ok((options, start));
-        }
-        Err(refused) => refused,
-    };
-    start.missed = asked.resume.take();
-    if start.missed.is_none() {
-        return Err(refused);
-    }
-    Options::from_request(asked).map(|options| (options, start))
-}
-
-/// The `result`, and in the same piece, so that nothing comes between, what it cannot tell.
-fn answer(rows: &[SubscribeRow], snapshot: bool, start: &Start) -> Bytes {
-    let result = message(&Rows { topics: rows });
-    if start.missed.is_none() && !start.unreadable {
-        return result;
-    }
-    let mut piece = BytesMut::from(&result[..]);
-    if start.unreadable {
-        piece.extend_from_slice(&message(&Notice {
-            code: ErrorCode::Unrecoverable.as_str(),
-            message: Some("`Last-Event-ID` is none of this server's: the stream begins anew"),
-            topic: None,
-            reconnect_after_ms: None,
-        }));
-    }
-    for gap in start.missed.iter().flat_map(|missed| position::missed(rows, snapshot, missed)) {
-        piece.extend_from_slice(&message(&gap));
-    }
-    piece.freeze()
 }

@@ -161,13 +161,15 @@ impl SocketWriter for SseWriter {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let mut taken = 0;
-        for frames in slices {
-            if !state.has_room(frames.len()) {
+        for frame in slices {
+            if !state.has_room(frame.len()) {
                 state.refused = true;
                 break;
             }
-            state.push(frames);
-            taken += frames.len();
+            if let Some(message) = frame::text(frame) {
+                state.push(message);
+            }
+            taken += frame.len();
         }
         if taken > 0 && state.since.is_none() {
             state.since = Some(Instant::now());
@@ -191,16 +193,8 @@ impl State {
         !self.is_waiting() || self.events.len() + self.handed.len() + more <= WAITING_MAX
     }
 
-    /// Adds an event for each text in `frames`, which is one frame or several that belong together.
-    fn push(&mut self, mut frames: &[u8]) {
-        while let Some(text) = frame::take_text(&mut frames) {
-            if let Some(message) = text {
-                self.push_event(message);
-            }
-        }
-    }
-
-    fn push_event(&mut self, message: &[u8]) {
+    /// Adds the event of a message.
+    fn push(&mut self, message: &[u8]) {
         let out = &mut self.events;
         if !out.is_empty() {
             out.push(b'\n');

@@ -10,11 +10,7 @@ use serde::Deserialize;
 use crate::{
     delivery::SubscribeRow,
     market::{Pattern, Topic},
-    protocol::{
-        code::GapReason,
-        event::Gap,
-        params::{Position, Resume},
-    },
+    protocol::params::{Position, Resume},
 };
 
 /// The most topics that an id names.
@@ -49,20 +45,24 @@ impl Positions {
     /// Where a stream of `rows` begins. `None` where ids cannot tell it: a pattern covers topics
     /// that come later, and too many topics do not fit into a header.
     ///
-    /// A topic whose snapshot is still to come is not known up to any number before that is sent,
-    /// unless it goes on from where `resumed` says.
+    /// A topic that goes on from where `resume` says is known up to there. One whose snapshot is
+    /// still to come is not known up to any number before that is sent.
     pub(super) fn begin(
         rows: &[SubscribeRow],
         snapshot: bool,
-        resumed: Option<&Resume>,
+        resume: Option<&Resume>,
     ) -> Option<Self> {
+        // Who resumes gets a snapshot of what cannot go on, asked or not.
+        let snapshot = snapshot || resume.is_some();
         let mut places = BTreeMap::new();
         for row in rows.iter().filter(|row| row.ok) {
             let (epoch, seq) = (row.epoch.as_ref()?.to_string(), row.seq?);
             let topic = row.canonical.as_ref().unwrap_or(&row.topic);
-            let known = resumed.and_then(|resumed| position(resumed, topic));
-            let start = (!snapshot || seq == 0).then(|| (epoch.clone(), seq));
-            places.insert(topic.clone(), Place { epoch, seen: known.or(start) });
+            let seen = match (row.recovered, resume) {
+                (Some(true), Some(resume)) => position(resume, topic),
+                _ => (!snapshot || seq == 0).then(|| (epoch.clone(), seq)),
+            };
+            places.insert(topic.clone(), Place { epoch, seen });
         }
         let bytes: usize = places.keys().map(String::len).sum();
         (places.len() <= TOPICS_MAX && bytes <= NAMES_BYTES_MAX).then_some(Self(places))
@@ -146,27 +146,6 @@ pub(super) fn concerning(mut resume: Resume, asked: &[String]) -> Option<Resume>
     (!resume.seq.is_empty()).then_some(resume)
 }
 
-/// What a stream does not bring that begins anew though it was asked to go on: a gap for each topic
-/// that has moved on by more than its snapshot tells.
-pub(super) fn missed<'a>(
-    rows: &'a [SubscribeRow],
-    snapshot: bool,
-    resume: &Resume,
-) -> Vec<Gap<'a>> {
-    let gap = |row: &'a SubscribeRow| {
-        let topic = row.canonical.as_ref().unwrap_or(&row.topic);
-        let (epoch, seen) = position(resume, topic)?;
-        let to = row.seq?.saturating_sub(u64::from(snapshot));
-        let (from, reason) = if *epoch == **row.epoch.as_ref()? {
-            (seen.saturating_add(1), GapReason::Unrecoverable)
-        } else {
-            (1, GapReason::Epoch)
-        };
-        (from <= to).then(|| Gap { topic, from, to, dropped: to - from + 1, reason })
-    };
-    rows.iter().filter_map(gap).collect()
-}
-
 fn position(resume: &Resume, topic: &str) -> Option<(String, u64)> {
     match resume.seq.get(topic)? {
         Position::Seq(seq) => Some((resume.epoch.clone()?, *seq)),
@@ -232,11 +211,15 @@ mod tests {
 
     #[test]
     fn a_stream_that_goes_on_is_where_it_was_until_something_comes() {
-        let resumed = parse("e0;a=3").unwrap();
-        let mut positions = Positions::begin(&[row("a", "e1", 7)], true, Some(&resumed)).unwrap();
-        assert_eq!(id(&positions), "e0;a=3");
-        positions.sent(br#"{"type":"update","topic":"a","seq":8,"data":{}}"#);
-        assert_eq!(id(&positions), "e1;a=8");
+        let resume = parse("e1;a=3;b=2").unwrap();
+        let recovered = SubscribeRow { recovered: Some(true), ..row("a", "e1", 7) };
+        let anew = SubscribeRow { recovered: Some(false), ..row("b", "e1", 9) };
+        let mut positions = Positions::begin(&[recovered, anew], false, Some(&resume)).unwrap();
+        assert_eq!(id(&positions), "e1;a=3");
+        positions.sent(br#"{"type":"update","topic":"a","seq":4,"data":{}}"#);
+        assert_eq!(id(&positions), "e1;a=4");
+        positions.sent(br#"{"type":"snapshot","topic":"b","epoch":"e1","seq":9,"data":{}}"#);
+        assert_eq!(id(&positions), "e1;a=4;b=9");
     }
 
     #[test]
@@ -282,19 +265,6 @@ mod tests {
         ] {
             assert!(parse(bad).is_none(), "{bad}");
         }
-    }
-
-    #[test]
-    fn what_is_missed_is_told_unless_the_snapshot_tells_it() {
-        let rows = [row("a", "e1", 9), row("b", "e1", 4), row("c", "e1", 5), row("d", "e1", 1)];
-        let resume = parse("e1;a=5;b=3;c=5;d=7@e0").unwrap();
-        let told = |snapshot| -> Vec<_> {
-            let gaps = missed(&rows, snapshot, &resume);
-            gaps.iter().map(|gap| (gap.topic.to_owned(), gap.from, gap.to, gap.dropped)).collect()
-        };
-        assert_eq!(told(true), [("a".into(), 6, 8, 3)]);
-        let all = [("a".into(), 6, 9, 4), ("b".into(), 4, 4, 1), ("d".into(), 1, 1, 1)];
-        assert_eq!(told(false), all);
     }
 
     #[test]

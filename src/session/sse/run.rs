@@ -41,7 +41,7 @@ pub(super) async fn run(
         match deadlines.due(&flow, now) {
             Due::Nothing => {}
             Due::Heartbeat => {
-                subscriber.send(greeting::heartbeat(), now);
+                subscriber.say(&greeting::heartbeat(), now);
                 continue;
             }
             Due::End => {
@@ -55,7 +55,7 @@ pub(super) async fn run(
                 return close(subscriber, pipe, connection).await;
             }
             stage = Stage::Closing;
-            subscriber.send(greeting::farewell(), Instant::now());
+            subscriber.say(&greeting::farewell(), Instant::now());
         }
     }
 }

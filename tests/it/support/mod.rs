@@ -8,7 +8,7 @@ mod upstream;
 
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
-pub use server::server;
+pub use server::{Server, server};
 pub use upstream::Upstream;
 
 use std::{future::Future, time::Duration};

@@ -1,0 +1,192 @@
+//! The fields of an update's `data`, read at most once per update.
+
+use std::{borrow::Cow, cell::OnceCell, fmt};
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::operate::Value;
+use crate::market::Decimal;
+
+/// The fields in the order they are sent; a handful, so that a scan finds one fastest.
+#[derive(Debug, Default)]
+pub(super) struct Fields<'u>(Vec<Field<'u>>);
+
+#[derive(Debug)]
+struct Field<'u> {
+    name: Cow<'u, str>,
+    value: Scalar<'u>,
+    /// The number that a text is, where it is one: read by the first filter that asks.
+    number: OnceCell<Option<f64>>,
+}
+
+#[derive(Debug)]
+enum Scalar<'u> {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(Cow<'u, str>),
+    /// Null or an object or array: a filter sees it as missing.
+    Absent,
+}
+
+impl<'u> Fields<'u> {
+    /// Reads the `data` object. What is no object has no fields: the hub issues objects only.
+    pub(super) fn read(data: &'u [u8]) -> Self {
+        serde_json::from_slice(data).unwrap_or_default()
+    }
+
+    /// The value of a field; `None` where it is missing.
+    pub(super) fn get(&self, name: &str) -> Option<Value<'_>> {
+        let field = self.0.iter().find(|field| field.name == name)?;
+        match &field.value {
+            Scalar::Bool(value) => Some(Value::Bool(*value)),
+            Scalar::Int(value) => Some(Value::Int(*value)),
+            Scalar::Double(value) => Some(Value::Double(*value)),
+            Scalar::Text(text) => Some(match field.number.get_or_init(|| number(text)) {
+                Some(number) => Value::Decimal(text, *number),
+                None => Value::Text(Cow::Borrowed(text)),
+            }),
+            Scalar::Absent => None,
+        }
+    }
+}
+
+/// The number that `text` is by the rules of [`Decimal`], the same that made it a decimal field.
+fn number(text: &str) -> Option<f64> {
+    // Nearly all texts that are none fail here, without a copy.
+    if !text.starts_with(|char: char| char == '-' || char.is_ascii_digit()) {
+        return None;
+    }
+    Decimal::parse(text).ok().map(|decimal| decimal.to_f64())
+}
+
+impl<'de: 'u, 'u> Deserialize<'de> for Fields<'u> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(12);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    fields.push(Field { name, value, number: OnceCell::new() });
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// A name that borrows where it holds no escape, which `Cow` does not do by itself.
+struct Name<'u>(Cow<'u, str>);
+
+impl<'de: 'u, 'u> Deserialize<'de> for Name<'u> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Scalar::deserialize(deserializer)? {
+            Scalar::Text(name) => Ok(Self(name)),
+            _ => Err(serde::de::Error::custom("a name is a string")),
+        }
+    }
+}
+
+impl<'de: 'u, 'u> Deserialize<'de> for Scalar<'u> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Any)
+    }
+}
+
+struct Any;
+
+impl<'de> Visitor<'de> for Any {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Int(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
+        Ok(i64::try_from(value).map_or(Scalar::Double(value as f64), Scalar::Int))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Double(value))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
+        Ok(Scalar::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Absent)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Absent)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_has_the_kind_of_its_json_or_is_a_decimal() {
+        let data = br#"{"price":"68900.50","n":-3,"on":true,"label":"Gre\"ed","nan":"NaN",
+            "zero":"007","list":[1,[2]],"null":null,"none":{"a":1},"big":18446744073709551615}"#;
+        let fields = Fields::read(data);
+        let kind = |name: &str| fields.get(name).map(|value| format!("{value:?}"));
+        for (name, expected) in [
+            ("price", Some("Decimal(\"68900.50\", 68900.5)")),
+            ("n", Some("Int(-3)")),
+            ("on", Some("Bool(true)")),
+            ("label", Some("Text(\"Gre\\\"ed\")")),
+            ("nan", Some("Text(\"NaN\")")),
+            ("zero", Some("Decimal(\"007\", 7.0)")),
+            ("big", Some("Double(1.8446744073709552e19)")),
+            ("list", None),
+            ("null", None),
+            ("none", None),
+            ("pric", None),
+        ] {
+            assert_eq!(kind(name).as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_object_has_no_fields() {
+        for data in [&b""[..], b"[1]", b"{\"a\":1", b"\xff"] {
+            assert!(Fields::read(data).get("a").is_none());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn numbers_are_those_of_decimal(text in "[-0-9.eE+x]{0,12}") {
+            let expected = Decimal::parse(&text).ok().map(|decimal| decimal.to_f64());
+            proptest::prop_assert_eq!(number(&text), expected);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Updates from history, read at the pace of the socket: a client that resumes costs a cursor, not
+//! a copy of what it has missed.
+
+use super::{Loss, Outbox, WINDOW};
+use crate::{
+    delivery::{
+        offer::Offer,
+        view::{Cursor, Gap, Token},
+    },
+    protocol::code::GapReason,
+};
+
+/// Updates read at one go, for one client, before others get their turn.
+const READ_MAX: usize = 256;
+
+impl Outbox {
+    /// Delivers numbers `next` to `end` of the topic from history, and what follows after them.
+    pub(in crate::delivery) fn replay(&mut self, view: u32, next: u64, end: u64) {
+        let Some(topic) = self.views.get_mut(view as usize).filter(|_| !self.closed) else {
+            return;
+        };
+        let cursor = Cursor { next, end, sub: topic.sub };
+        let Some(owner) = self.subs.get_mut(topic.sub as usize).filter(|_| cursor.left() > 0)
+        else {
+            return;
+        };
+        owner.ledger.published += cursor.left();
+        owner.ledger.queued += cursor.left();
+        self.tally.offered += cursor.left();
+        topic.cursor = Some(cursor);
+        self.push_lazy(Token::Replay { view });
+    }
+
+    /// Counts `count` updates as offered and replaced by a newer one: what `latest` makes of history.
+    pub(in crate::delivery) fn skip(&mut self, view: u32, count: u64) {
+        let Some(topic) = self.views.get(view as usize).filter(|_| !self.closed) else { return };
+        if let Some(owner) = self.subs.get_mut(topic.sub as usize) {
+            owner.ledger.published += count;
+            owner.ledger.conflated += count;
+            self.tally.offered += count;
+            self.tally.conflated += count;
+        }
+    }
+
+    /// Puts updates from history where they belong among what is written next.
+    pub(super) fn read_history(&mut self) {
+        let is_replay = |token: &Token| matches!(token, Token::Replay { .. });
+        let mut read = 0;
+        while read < READ_MAX
+            && let Some(place) = self.order.iter().take(WINDOW).position(is_replay)
+        {
+            read += self.read_chunk(place).max(1);
+        }
+    }
+
+    fn read_chunk(&mut self, place: usize) -> usize {
+        let Some(Token::Replay { view }) = self.order.remove(place) else { return 0 };
+        self.lazy -= 1;
+        let Some(topic) = self.views.get_mut(view as usize) else { return 0 };
+        let Some(mut cursor) = topic.cursor.take() else { return 0 };
+        let (kept, _) = topic.slot.history(cursor.next, WINDOW - place);
+        let mut at = place;
+        let oldest = kept.first().map_or(cursor.end + 1, |issued| issued.update.seq);
+        if oldest > cursor.next {
+            self.overtaken(view, &mut cursor, oldest, at);
+            at += 1;
+        }
+        let mut read = 0;
+        for issued in kept.iter().take_while(|issued| issued.update.seq <= cursor.end) {
+            read += 1;
+            cursor.next = issued.update.seq + 1;
+            if let Some(item) = self.pass(view, cursor.sub, &Offer::new(issued)) {
+                self.count_in(view, &item);
+                self.order.insert(at, Token::Update { view, sub: cursor.sub, item });
+                at += 1;
+            }
+        }
+        if cursor.left() > 0 {
+            self.resume_later(view, cursor, at);
+        }
+        read
+    }
+
+    /// History has lost what was to be read: the client is too slow for it.
+    fn overtaken(&mut self, view: u32, cursor: &mut Cursor, oldest: u64, place: usize) {
+        let (from, to) = (cursor.next, (oldest - 1).min(cursor.end));
+        let (dropped, sub) = (to + 1 - from, cursor.sub);
+        self.credit_losses(sub, Loss::Overflow, dropped);
+        let gap = Gap { from, to, dropped, reason: GapReason::SlowConsumer, sub };
+        self.order.insert(place, Token::Gap { view, gap });
+        self.lazy += 1;
+        cursor.next = to + 1;
+    }
+
+    fn resume_later(&mut self, view: u32, cursor: Cursor, place: usize) {
+        let token = Token::Replay { view };
+        self.lazy += 1;
+        let Some(topic) = self.views.get_mut(view as usize) else { return };
+        topic.cursor = Some(cursor);
+        if topic.sub == cursor.sub {
+            // Other topics get their turn. Nothing of this one waits behind it.
+            self.order.push_back(token);
+        } else {
+            self.order.insert(place, token);
+        }
+    }
+}
