@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use tickwire::{
     app::App,
-    cli::{self, Command, Exit, LogFormat, ServeArgs, WatchArgs},
+    cli::{self, BenchArgs, Command, Exit, LogFormat, ServeArgs, WatchArgs},
     config::{Config, ConfigErrors},
     sandbox::{self, ROUTES},
     server,
@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => configured(args.load(), |config| serve(args, config)),
         Command::Sandbox(args) => configured(args.load(), simulate),
         Command::Watch(args) => watch(args),
+        Command::Bench(args) => bench(args),
     };
     match outcome {
         Ok(exit) => exit.into(),
@@ -95,6 +96,12 @@ async fn watch(args: &WatchArgs) -> Result<Exit> {
         },
         stopped = stopped() => stopped?,
     }
+    Ok(Exit::Fine)
+}
+
+#[tokio::main]
+async fn bench(args: &BenchArgs) -> Result<Exit> {
+    cli::bench::run(args, &mut io::stdout()).await?;
     Ok(Exit::Fine)
 }
 

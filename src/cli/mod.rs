@@ -1,6 +1,7 @@
 //! The command line. Says what was asked for; doing it is `main`'s, but for `check`.
 
 pub mod announce;
+pub mod bench;
 pub mod check;
 mod exit;
 pub mod watch;
@@ -42,6 +43,8 @@ pub enum Command {
     Sandbox(SandboxArgs),
     /// Print the live updates of some topics
     Watch(WatchArgs),
+    /// Load a server that has a synthetic feed with many clients and measure it
+    Bench(BenchArgs),
 }
 
 /// Which configuration is meant.
@@ -86,6 +89,44 @@ pub struct WatchArgs {
     /// WebSocket address of the server
     #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
     pub url: String,
+}
+
+/// Arguments of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// WebSocket address of a server with a `synthetic` feed named bench
+    #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
+    pub url: String,
+    /// Clients
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub connections: usize,
+    /// Topics that the feed has: bench.0 and so on
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub topics: usize,
+    /// Topics that each client subscribes to
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub topics_per_connection: usize,
+    /// Delivery mode: every or latest
+    #[arg(long, value_name = "MODE", default_value = "every", value_parser = ["every", "latest"])]
+    pub mode: String,
+    /// Seconds that count
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub seconds: u64,
+    /// Seconds before them that do not
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub warm_up: u64,
+    /// Process of the server, to measure its CPU time (Linux)
+    #[arg(long, value_name = "PID")]
+    pub server_pid: Option<u32>,
+    /// Further clients that subscribe and then never read
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub stalled: usize,
+    /// Distinct filters, all of them true, that the clients use in turn
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub filters: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// How log lines are written.

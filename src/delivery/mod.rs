@@ -4,7 +4,7 @@
 
 mod client;
 mod config;
-pub mod filter;
+mod filter;
 mod history;
 mod index;
 mod ledger;
@@ -41,6 +41,7 @@ use serde::Serialize;
 
 pub use client::{Flow, SocketWriter};
 pub use config::Config;
+pub use filter::{Fault, Filter, Filters, Memo, Place, Verdict};
 pub use history::{Past, Span};
 pub use ledger::Ledger;
 pub use metrics::TransportKind;

@@ -46,7 +46,7 @@ const PURE: [&str; 14] = [
     "src/upstream/validate.rs",
     "src/hub/ring.rs",
     "src/hub/freshness.rs",
-    "src/delivery/outbox.rs",
+    "src/delivery/outbox",
     "src/delivery/view.rs",
     "src/delivery/ledger.rs",
     "src/session/heartbeat.rs",
@@ -220,7 +220,8 @@ fn long_functions(lines: &[&str]) -> Vec<String> {
                 .map_or(code, |rest| rest.trim_start_matches(|c| c != ' ').trim_start())
                 .starts_with(keyword)
         });
-        if !declares {
+        // A method of a trait without a body ends in its first line.
+        if !declares || line.ends_with(';') {
             continue;
         }
         let indent = line.len() - code.len();

@@ -103,7 +103,7 @@ async fn a_filter_that_fails_is_told_once_and_a_bad_one_is_refused_with_its_plac
     assert_eq!((&notice["code"], &notice["topic"]), (&json!("filter_error"), &json!(TOPIC)));
     let ledger = client.ledger(TOPIC).await;
     assert_eq!((&ledger["filtered"], &ledger["delivered"]), (&json!(3), &json!(0)));
-    assert_eq!(client.result("ping", Value::Null).await["time"].is_i64(), true);
+    assert!(client.result("ping", Value::Null).await["time"].is_i64());
 }
 
 #[tokio::test]

@@ -32,7 +32,9 @@ enum Scalar<'u> {
 impl<'u> Fields<'u> {
     /// Reads the `data` object. What is no object has no fields: the hub issues objects only.
     pub(super) fn read(data: &'u [u8]) -> Self {
-        serde_json::from_slice(data).unwrap_or_default()
+        // Checked as UTF-8 once, not string by string.
+        let text = str::from_utf8(data).unwrap_or_default();
+        serde_json::from_str(text).unwrap_or_default()
     }
 
     /// The value of a field; `None` where it is missing.

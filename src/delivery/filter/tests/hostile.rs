@@ -28,93 +28,38 @@ pub(super) fn survive(text: &str) {
     }
 }
 
+/// What is repeated until it is as long as a filter may be.
+#[rustfmt::skip]
+const REPEATED: &[&str] = &[
+    "(", "[", "{", ")", "]", "}", "!", "-", "- ", "+", "?", ":", ",", ".", "\"", "'", "`", "\\",
+    "\0", "é", "\u{1f600}", "\u{202e}", "9", "a", "a ", "a.", ".a", "a(", "a[", "!(", "-(", "[[",
+    "{a:", "{1:", "a{a:", "x?x:", "x?", "x?(", "a&&", "a||", "a||b&&", "a==", "1<", "1+", "1+(",
+    "in ", "[1].map(x,", "[1,1].map(x,", "has(", "f(a,", "/", "//", "/*", "\n", "'''", "r'",
+    "1e9", "0x", "1u", "data.", "data[", "a.a(", "(((?", "]))[", "a.map(x,a).",
+];
+
+/// What is nested.
+const NESTED: &[(&str, &str, &str)] = &[
+    ("(", "1", ")"),
+    ("[", "1", "]"),
+    ("{1:", "1", "}"),
+    ("f(", "1", ")"),
+    ("a[", "1", "]"),
+    ("a{a:", "1", "}"),
+    ("!(", "a", ")"),
+    ("-(", "a", ")"),
+    ("[1,1].map(x,", "x", ")"),
+    ("[1].exists(x,", "x", ")"),
+    ("(a?a:", "a", ")"),
+    ("(a&&a||", "a", ")"),
+    ("a.f(", "a", ")"),
+    ("has(", "a.b", ")"),
+];
+
 fn hostile() -> Vec<String> {
-    let fill = |part: &str| part.repeat(1024 / part.len());
-    let mut texts: Vec<String> = [
-        "(",
-        "[",
-        "{",
-        ")",
-        "]",
-        "}",
-        "!",
-        "-",
-        "- ",
-        "+",
-        "?",
-        ":",
-        ",",
-        ".",
-        "\"",
-        "'",
-        "`",
-        "\\",
-        "\0",
-        "é",
-        "\u{1f600}",
-        "\u{202e}",
-        "9",
-        "a",
-        "a ",
-        "a.",
-        ".a",
-        "a(",
-        "a[",
-        "!(",
-        "-(",
-        "[[",
-        "{a:",
-        "{1:",
-        "a{a:",
-        "x?x:",
-        "x?",
-        "x?(",
-        "a&&",
-        "a||",
-        "a||b&&",
-        "a==",
-        "1<",
-        "1+",
-        "1+(",
-        "in ",
-        "[1].map(x,",
-        "[1,1].map(x,",
-        "has(",
-        "f(a,",
-        "/",
-        "//",
-        "/*",
-        "\n",
-        "'''",
-        "r'",
-        "1e9",
-        "0x",
-        "1u",
-        "data.",
-        "data[",
-        "a.a(",
-        "(((?",
-        "]))[",
-        "a.map(x,a).",
-    ]
-    .map(fill)
-    .to_vec();
-    for (open, inner, close) in [
-        ("(", "1", ")"),
-        ("[", "1", "]"),
-        ("{1:", "1", "}"),
-        ("f(", "1", ")"),
-        ("a[", "1", "]"),
-        ("a{a:", "1", "}"),
-        ("!(", "a", ")"),
-        ("-(", "a", ")"),
-        ("[1,1].map(x,", "x", ")"),
-        ("[1].exists(x,", "x", ")"),
-        ("(a?a:", "a", ")"),
-        ("(a&&a||", "a", ")"),
-        ("a.f(", "a", ")"),
-        ("has(", "a.b", ")"),
-    ] {
+    let mut texts: Vec<String> =
+        REPEATED.iter().map(|part| part.repeat(1024 / part.len())).collect();
+    for (open, inner, close) in NESTED {
         for depth in [20, 31, 32, 33, 100] {
             texts.push(format!("{}{inner}{}", open.repeat(depth), close.repeat(depth)));
         }
@@ -179,7 +124,7 @@ fn evaluation_needs_little_stack() {
 /// What the fuzzer starts from, and what it has found.
 #[test]
 fn the_seeds_of_the_fuzzer_survive() {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/filter");
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/seeds/filter");
     let files = fs::read_dir(&seeds).unwrap();
     let texts: Vec<_> = files.map(|file| fs::read(file.unwrap().path()).unwrap()).collect();
     assert!(texts.len() > 20, "{}", seeds.display());

@@ -1,0 +1,114 @@
+//! The floor: the same bytes to the same sockets, one vectored write for what is pending, and
+//! nothing else. What it costs is the kernel's share, which no server can go below.
+
+use std::{
+    collections::VecDeque,
+    io::{ErrorKind, IoSlice, Write},
+    net::{TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use crate::{handshake, servers::Load};
+
+/// As many writers as Tickwire has shards on the machine of the tables.
+const WRITERS: usize = 2;
+/// The pace of Tickwire's synthetic feed.
+const BATCH_EVERY: Duration = Duration::from_millis(1);
+const FRAMES_PER_WRITE: usize = 64;
+/// Frames that wait for one client: beyond them it loses the oldest.
+const WAITING_MAX: usize = 256;
+
+struct Client {
+    stream: TcpStream,
+    waiting: VecDeque<Bytes>,
+    /// How much of the first was written.
+    written: usize,
+}
+
+pub fn serve(load: &Load) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    println!("ws://{}/", listener.local_addr().unwrap());
+    let mut writers: Vec<Vec<(Client, Vec<usize>)>> = (0..WRITERS).map(|_| Vec::new()).collect();
+    for number in 0..load.connections {
+        let (mut stream, _) = listener.accept().unwrap();
+        let topics = handshake::accept(&mut stream);
+        stream.set_nonblocking(true).unwrap();
+        let client = Client { stream, waiting: VecDeque::new(), written: 0 };
+        writers[number % WRITERS].push((client, topics));
+    }
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for clients in writers {
+            scope.spawn(|| write(clients, load, started));
+        }
+    });
+}
+
+fn write(clients: Vec<(Client, Vec<usize>)>, load: &Load, started: Instant) {
+    let mut by_topic: Vec<Vec<usize>> = vec![Vec::new(); load.topics];
+    for (number, (_, topics)) in clients.iter().enumerate() {
+        for topic in topics {
+            by_topic[*topic].push(number);
+        }
+    }
+    let mut clients: Vec<Client> = clients.into_iter().map(|(client, _)| client).collect();
+    let mut touched = Vec::new();
+    let mut made = 0_u64;
+    let mut next = started;
+    loop {
+        next += BATCH_EVERY;
+        std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
+        let due = (started.elapsed().as_secs_f64() * f64::from(load.rate)) as u64;
+        while made < due {
+            let topic = made as usize % load.topics;
+            let frame = handshake::update_frame(topic, made, load.payload_bytes);
+            made += 1;
+            for number in &by_topic[topic] {
+                let client = &mut clients[*number];
+                if client.waiting.is_empty() {
+                    touched.push(*number);
+                }
+                client.waiting.push_back(frame.clone());
+                if client.waiting.len() > WAITING_MAX && client.written == 0 {
+                    client.waiting.pop_front();
+                }
+            }
+        }
+        touched.retain(|number| !flush(&mut clients[*number]));
+    }
+}
+
+/// True when nothing waits any more.
+fn flush(client: &mut Client) -> bool {
+    while !client.waiting.is_empty() {
+        let mut slices = [IoSlice::new(&[]); FRAMES_PER_WRITE];
+        let mut count = 0;
+        for (place, frame) in slices.iter_mut().zip(&client.waiting) {
+            let from = if count == 0 { client.written } else { 0 };
+            *place = IoSlice::new(&frame[from..]);
+            count += 1;
+        }
+        match client.stream.write_vectored(&slices[..count]) {
+            Ok(mut bytes) => {
+                while let Some(first) = client.waiting.front() {
+                    let left = first.len() - client.written;
+                    if bytes < left {
+                        client.written += bytes;
+                        break;
+                    }
+                    bytes -= left;
+                    client.written = 0;
+                    client.waiting.pop_front();
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            Err(_) => {
+                client.waiting.clear();
+                client.written = 0;
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,215 @@
+//! The workloads W1 to W6 against a floor (nothing but the writes), a plain design (a task and a
+//! broadcast receiver for each connection) and Tickwire, in one run, as ratios.
+//!
+//! `cargo bench --bench workloads` runs all; `-- W1 W2` some; `-- --rounds 5 --seconds 5` sets how
+//! often and how long. Servers are processes of their own, so that their CPU time is theirs alone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a benchmark that fails is meant to stop, and says what it found on its output"
+)]
+
+mod floor;
+mod handshake;
+mod plain;
+mod servers;
+
+use serde_json::Value;
+use servers::{Kind, Server};
+use tickwire::cli::{BenchArgs, bench};
+
+/// One workload.
+#[derive(Debug, Clone, Copy)]
+pub struct Workload {
+    name: &'static str,
+    what: &'static str,
+    connections: usize,
+    topics: usize,
+    topics_per_connection: usize,
+    rate: u32,
+    payload_bytes: usize,
+    stalled: usize,
+    filters: usize,
+}
+
+const WORKLOADS: [Workload; 6] = [
+    Workload {
+        name: "W1",
+        what: "500 connections, 1 topic, 200 updates/s",
+        connections: 500,
+        topics: 1,
+        topics_per_connection: 1,
+        rate: 200,
+        payload_bytes: 200,
+        stalled: 0,
+        filters: 0,
+    },
+    Workload {
+        name: "W2",
+        what: "1,000 connections, 10 of 100 topics, 2,000 updates/s",
+        connections: 1000,
+        topics: 100,
+        topics_per_connection: 10,
+        rate: 2000,
+        payload_bytes: 200,
+        stalled: 0,
+        filters: 0,
+    },
+    Workload {
+        name: "W3",
+        what: "saturation: 200 connections, 1 topic, 20,000 updates/s offered",
+        connections: 200,
+        topics: 1,
+        topics_per_connection: 1,
+        rate: 20_000,
+        payload_bytes: 200,
+        stalled: 0,
+        filters: 0,
+    },
+    Workload {
+        name: "W4",
+        what: "10,000 idle subscribed connections",
+        connections: 9_000,
+        topics: 1,
+        topics_per_connection: 1,
+        rate: 1,
+        payload_bytes: 200,
+        stalled: 0,
+        filters: 0,
+    },
+    Workload {
+        name: "W5",
+        what: "5 of 100 clients stop reading, 1 MB/s each",
+        connections: 100,
+        topics: 1,
+        topics_per_connection: 1,
+        rate: 1000,
+        payload_bytes: 1000,
+        stalled: 5,
+        filters: 0,
+    },
+    Workload {
+        name: "W6",
+        what: "W2 with 100 distinct filters",
+        connections: 1000,
+        topics: 100,
+        topics_per_connection: 10,
+        rate: 2000,
+        payload_bytes: 200,
+        stalled: 0,
+        filters: 100,
+    },
+];
+
+/// The figures of one run.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    cpu_us: f64,
+    per_second: f64,
+    p99_ms: f64,
+    lost: f64,
+    kib_per_connection: f64,
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    match args.first().map(String::as_str) {
+        Some("serve-floor") => return floor::serve(&servers::load(&args[1..])),
+        Some("serve-plain") => return plain::serve(&servers::load(&args[1..])),
+        _ => {}
+    }
+    let number = |name: &str, default: usize| {
+        let at = args.iter().position(|arg| arg == name);
+        at.and_then(|at| args.get(at + 1)).and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (rounds, seconds) = (number("--rounds", 3), number("--seconds", 5));
+    let some: Vec<_> = args.iter().filter(|arg| arg.starts_with('W')).collect();
+    println!("medians of {rounds} interleaved rounds of {seconds} s; server CPU per update\n");
+    println!("| workload | server | µs/update | of floor | updates/s | p99 ms | lost | KiB/conn |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for workload in WORKLOADS {
+        if some.is_empty() || some.iter().any(|name| *name == workload.name) {
+            compare(&workload, rounds, seconds as u64);
+        }
+    }
+}
+
+fn compare(workload: &Workload, rounds: usize, seconds: u64) {
+    let kinds: &[Kind] = match workload.name {
+        // The others know no filters.
+        "W6" => &[Kind::Tickwire],
+        _ => &[Kind::Floor, Kind::Plain, Kind::Tickwire],
+    };
+    let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); kinds.len()];
+    for _ in 0..rounds {
+        for (kind, runs) in kinds.iter().zip(&mut runs) {
+            runs.push(measure(workload, *kind, seconds));
+        }
+    }
+    println!("| **{}** {} | | | | | | | |", workload.name, workload.what);
+    let floor = median(&runs[0], |run| run.cpu_us);
+    for (kind, runs) in kinds.iter().zip(&runs) {
+        let cpu = median(runs, |run| run.cpu_us);
+        println!(
+            "| | {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} |",
+            kind.name(),
+            cpu,
+            cpu / floor,
+            median(runs, |run| run.per_second),
+            median(runs, |run| run.p99_ms),
+            median(runs, |run| run.lost),
+            median(runs, |run| run.kib_per_connection),
+        );
+    }
+}
+
+fn median(runs: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs.iter().map(of).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn measure(workload: &Workload, kind: Kind, seconds: u64) -> Figures {
+    let server = Server::start(kind, workload);
+    let empty = server.resident_kib();
+    let args = BenchArgs {
+        url: server.url(),
+        connections: workload.connections,
+        topics: workload.topics,
+        topics_per_connection: workload.topics_per_connection,
+        mode: "every".into(),
+        seconds,
+        warm_up: 2,
+        server_pid: Some(server.pid()),
+        stalled: workload.stalled,
+        filters: workload.filters,
+        json: true,
+    };
+    let mut out = Vec::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // The server's memory is read while the clients are there.
+    let pid = server.pid();
+    let resident = std::thread::spawn(move || {
+        std::thread::park_timeout(std::time::Duration::from_secs(seconds + 2));
+        servers::resident_kib(pid)
+    });
+    runtime.block_on(bench::run(&args, &mut out)).expect("the load");
+    let resident = resident.join().unwrap();
+    let report: Value = serde_json::from_slice(&out).unwrap();
+    let number = |path: &str| report.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
+    Figures {
+        cpu_us: number("/server_cpu_us_per_update"),
+        per_second: number("/updates_per_second"),
+        p99_ms: number("/latency_us/p99") / 1000.0,
+        lost: number("/lost"),
+        kib_per_connection: (resident - empty) / workload.connections as f64,
+    }
+}
