@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::{
-    metrics::{LazyClock, Metrics},
+    metrics::{Latencies, Metrics},
     offer::Offer,
     outbox::{Bounds, Outbox, WINDOW},
 };
@@ -198,10 +198,11 @@ impl Client {
     }
 
     fn write_out(&self, state: &mut ClientState, now: Instant) {
-        let mut clock = LazyClock::default();
+        let mut latencies = Latencies::default();
+        let mut any = false;
         for _ in 0..WRITES_PER_FLUSH {
             if state.outbox.is_empty() {
-                return;
+                break;
             }
             state.outbox.prepare(now_us());
             let mut slices = [IoSlice::new(&[]); WINDOW];
@@ -215,8 +216,8 @@ impl Client {
                 Ok(bytes) => {
                     state.flow.progress = now;
                     state.flow.said = now;
-                    let metrics = &self.metrics;
-                    state.outbox.taken(bytes, now, |update| metrics.delivered(update, &mut clock));
+                    any = true;
+                    state.outbox.taken(bytes, now, |update| latencies.delivered(update));
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -225,7 +226,10 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => state.flow.broken = true,
             }
-            return;
+            break;
+        }
+        if any {
+            self.metrics.delivered(&latencies);
         }
     }
 

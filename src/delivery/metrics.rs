@@ -1,11 +1,11 @@
 //! What delivery counts.
 
-use metrics::{Counter, Gauge, Histogram};
+use metrics::{Counter, Gauge};
 
 use super::tally::{LOSSES, Tally};
 use crate::{
     market::Update,
-    telemetry::Telemetry,
+    telemetry::{Latency, LatencyBatch, Telemetry},
     units::{Micros, now_us},
 };
 
@@ -19,8 +19,8 @@ pub(super) struct Metrics {
     dropped: [Counter; LOSSES.len()],
     pub(super) subscriptions: Gauge,
     pub(super) queue_bytes: Gauge,
-    latency: Histogram,
-    end_to_end: Histogram,
+    latency: Latency,
+    end_to_end: Latency,
 }
 
 /// How a client is reached: a metric label.
@@ -60,8 +60,14 @@ impl Metrics {
             }),
             subscriptions: telemetry.gauge("tickwire_subscriptions", &[]),
             queue_bytes: telemetry.gauge("tickwire_send_queue_bytes", &[]),
-            latency: telemetry.histogram("tickwire_delivery_latency_seconds", &[]),
-            end_to_end: telemetry.histogram("tickwire_end_to_end_latency_seconds", &[]),
+            latency: telemetry.latency(
+                "tickwire_delivery_latency_seconds",
+                "From received here to taken by the kernel",
+            ),
+            end_to_end: telemetry.latency(
+                "tickwire_end_to_end_latency_seconds",
+                "From the source's time to taken by the kernel",
+            ),
         }
     }
 
@@ -85,30 +91,30 @@ impl Metrics {
         }
     }
 
+    /// Takes in the latencies of a flush.
+    pub(super) fn delivered(&self, latencies: &Latencies) {
+        self.latency.take_in(&latencies.delivery);
+        self.end_to_end.take_in(&latencies.end_to_end);
+    }
+}
+
+/// The latencies of one flush. The wall clock is read at most once for it.
+#[derive(Debug, Default)]
+pub(super) struct Latencies {
+    delivery: LatencyBatch,
+    end_to_end: LatencyBatch,
+    now: Option<Micros>,
+}
+
+impl Latencies {
     /// The kernel took the last byte of `update` just now.
-    pub(super) fn delivered(&self, update: &Update, clock: &mut LazyClock) {
-        let now = clock.now();
-        self.latency.record(seconds(now.saturating_sub(update.rx)));
+    pub(super) fn delivered(&mut self, update: &Update) {
+        let now = *self.now.get_or_insert_with(now_us);
+        self.delivery.record(now.saturating_sub(update.rx));
         if let Some(ts) = update.ts {
-            self.end_to_end.record(seconds(now.saturating_sub(ts)));
+            self.end_to_end.record(now.saturating_sub(ts));
         }
     }
-}
-
-/// The wall clock, read at most once for all updates of one write.
-#[derive(Debug, Default)]
-pub(super) struct LazyClock(Option<Micros>);
-
-impl LazyClock {
-    fn now(&mut self) -> Micros {
-        *self.0.get_or_insert_with(now_us)
-    }
-}
-
-fn seconds(us: Micros) -> f64 {
-    // A day is enough for a latency; beyond it, and below zero, the clocks disagree.
-    let us = u32::try_from(us.clamp(0, 4_000_000_000)).unwrap_or(u32::MAX);
-    f64::from(us) / 1e6
 }
 
 fn describe(telemetry: &Telemetry) {
@@ -121,8 +127,6 @@ fn describe(telemetry: &Telemetry) {
         ("tickwire_gaps_total", "Gaps told to clients"),
         ("tickwire_subscriptions", "Subscriptions of all sessions"),
         ("tickwire_send_queue_bytes", "Bytes of updates that wait for clients"),
-        ("tickwire_delivery_latency_seconds", "From received here to taken by the kernel"),
-        ("tickwire_end_to_end_latency_seconds", "From the source's time to taken by the kernel"),
     ] {
         telemetry.describe(name, text);
     }

@@ -56,15 +56,12 @@ impl Outbox {
 
     /// The topic with most waiting loses its oldest, and a gap takes its place.
     pub(super) fn drop_oldest_of_fullest(&mut self) -> bool {
-        let (mut victim, mut most) = (None, 0);
-        for (index, token) in self.order.iter().enumerate() {
-            if let Token::Update { view, .. } = token
-                && let Some(topic) = self.views.get(*view as usize)
-                && topic.waiting > most
-            {
-                (victim, most) = (Some(index), topic.waiting);
-            }
-        }
+        let victim = if self.views.len() == 1 {
+            // The usual slow client: no need to look for the fullest.
+            self.order.iter().position(|token| matches!(token, Token::Update { .. }))
+        } else {
+            self.oldest_of_fullest()
+        };
         let Some(index) = victim else { return false };
         let Some(Token::Update { view, sub, item }) = self.order.get(index) else {
             return false;
@@ -98,6 +95,19 @@ impl Outbox {
             self.join_gaps(place, gap);
         }
         true
+    }
+
+    fn oldest_of_fullest(&self) -> Option<usize> {
+        let (mut victim, mut most) = (None, 0);
+        for (index, token) in self.order.iter().enumerate() {
+            if let Token::Update { view, .. } = token
+                && let Some(topic) = self.views.get(*view as usize)
+                && topic.waiting > most
+            {
+                (victim, most) = (Some(index), topic.waiting);
+            }
+        }
+        victim
     }
 
     fn credit_loss(&mut self, sub: u32, loss: Loss) {

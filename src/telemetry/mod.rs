@@ -1,19 +1,16 @@
 //! Metrics and logs. The recorder is an instance that is handed to each part, never a global, so
 //! that each server in a test process has figures of its own.
 
+mod latency;
+
 use std::{sync::Arc, time::Duration};
 
+pub use latency::{Latency, LatencyBatch};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
-
-/// Upper bounds of the latency histograms, in seconds: from 50 µs, below which a loopback delivery
-/// does not come, to a minute, beyond which a value is stale whatever its feed.
-const LATENCY_BUCKETS: [f64; 16] = [
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0,
-    5.0, 15.0, 60.0,
-];
+use parking_lot::Mutex;
 
 /// How often raw histogram samples are folded into buckets when nobody scrapes.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -24,7 +21,11 @@ pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 pub struct Telemetry {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    latencies: Arc<Mutex<Vec<Named>>>,
 }
+
+/// A latency histogram with its name and what it says.
+type Named = (&'static str, &'static str, Latency);
 
 const METADATA: Metadata<'static> = Metadata::new("tickwire", Level::INFO, None);
 
@@ -34,11 +35,12 @@ impl Telemetry {
     /// # Errors
     /// When the exporter refuses the histogram buckets.
     pub fn new() -> Result<Self, BuildError> {
+        let bounds = latency::BOUNDS_US.map(|us| Duration::from_micros(us).as_secs_f64());
         let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &bounds)?
             .build_recorder();
         let handle = recorder.handle();
-        Ok(Self { recorder: Arc::new(recorder), handle })
+        Ok(Self { recorder: Arc::new(recorder), handle, latencies: Arc::default() })
     }
 
     /// A counter. `labels` must come from a closed set.
@@ -56,6 +58,18 @@ impl Telemetry {
         self.recorder.register_histogram(&key(name, labels), &METADATA)
     }
 
+    /// A histogram of latencies for the hot path: the one of that name, which must end in
+    /// `_seconds`.
+    pub fn latency(&self, name: &'static str, text: &'static str) -> Latency {
+        let mut known = self.latencies.lock();
+        if let Some((_, _, latency)) = known.iter().find(|(other, _, _)| *other == name) {
+            return latency.clone();
+        }
+        let latency = Latency::default();
+        known.push((name, text, latency.clone()));
+        latency
+    }
+
     /// Says what a metric counts, once for all its labels.
     pub fn describe(&self, name: &'static str, text: &'static str) {
         // The kind does not change what the exporter does with the text.
@@ -64,7 +78,11 @@ impl Telemetry {
 
     /// Everything, in Prometheus' text format.
     pub fn render(&self) -> String {
-        self.handle.render()
+        let mut text = self.handle.render();
+        for (name, help, latency) in self.latencies.lock().iter() {
+            latency.render(&mut text, name, help);
+        }
+        text
     }
 
     /// Folds raw samples into buckets, to be called every [`UPKEEP_EVERY`].

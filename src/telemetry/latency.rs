@@ -1,0 +1,117 @@
+//! Latency histograms for the hot path.
+//!
+//! The exporter keeps every sample of a histogram until it is scraped or swept: at a million
+//! deliveries a second that is eight megabytes and a twentieth of the time. These have fixed buckets
+//! that are counted into directly, a whole write at a time.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Upper bounds in microseconds: from 50 µs, below which a loopback delivery does not come, to a
+/// minute, beyond which a value is stale whatever its feed.
+pub(super) const BOUNDS_US: [u64; 16] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000,
+    5_000_000, 15_000_000, 60_000_000,
+];
+/// The buckets, and one for what is beyond the last bound.
+const BUCKETS: usize = BOUNDS_US.len() + 1;
+
+/// A histogram of latencies. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Latency(Arc<Totals>);
+
+#[derive(Debug, Default)]
+struct Totals {
+    counts: [AtomicU64; BUCKETS],
+    sum_us: AtomicU64,
+}
+
+/// Latencies that are not in a histogram yet.
+#[derive(Debug, Default)]
+pub struct LatencyBatch {
+    counts: [u32; BUCKETS],
+    sum_us: u64,
+}
+
+impl LatencyBatch {
+    /// Notes one latency. A negative one, which clocks that disagree make, counts as none.
+    pub fn record(&mut self, us: i64) {
+        let us = u64::try_from(us).unwrap_or(0);
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        if let Some(count) = self.counts.get_mut(bucket) {
+            *count += 1;
+        }
+        self.sum_us = self.sum_us.saturating_add(us);
+    }
+}
+
+impl Latency {
+    /// Takes in what was noted.
+    pub fn take_in(&self, batch: &LatencyBatch) {
+        let counted = self.0.counts.iter().zip(&batch.counts).filter(|(_, count)| **count > 0);
+        let mut any = false;
+        for (total, count) in counted {
+            total.fetch_add(u64::from(*count), Ordering::Relaxed);
+            any = true;
+        }
+        if any {
+            self.0.sum_us.fetch_add(batch.sum_us, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes it in Prometheus' text format.
+    pub(super) fn render(&self, out: &mut String, name: &str, help: &str) {
+        let mut total = 0;
+        let mut lines = String::new();
+        let bounds = BOUNDS_US.iter().map(|us| seconds(*us)).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(&self.0.counts) {
+            total += count.load(Ordering::Relaxed);
+            lines.push_str(&format!("{name}_bucket{{le=\"{bound}\"}} {total}\n"));
+        }
+        let sum = seconds(self.0.sum_us.load(Ordering::Relaxed));
+        out.push_str(&format!(
+            "# HELP {name} {help}\n# TYPE {name} histogram\n{lines}{name}_sum {sum}\n\
+             {name}_count {total}\n\n"
+        ));
+    }
+}
+
+/// Microseconds written out as seconds, without an exponent or trailing zeros.
+fn seconds(us: u64) -> String {
+    let (whole, part) = (us / 1_000_000, us % 1_000_000);
+    if part == 0 {
+        return whole.to_string();
+    }
+    format!("{whole}.{part:06}").trim_end_matches('0').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_are_counted_into_buckets_that_add_up() {
+        let latency = Latency::default();
+        let mut batch = LatencyBatch::default();
+        for us in [-5, 0, 50, 51, 2_500, 70_000_000] {
+            batch.record(us);
+        }
+        latency.take_in(&batch);
+        let mut out = String::new();
+        latency.render(&mut out, "x_seconds", "Some");
+        for line in [
+            "# TYPE x_seconds histogram",
+            "x_seconds_bucket{le=\"0.00005\"} 3",
+            "x_seconds_bucket{le=\"0.0001\"} 4",
+            "x_seconds_bucket{le=\"0.0025\"} 5",
+            "x_seconds_bucket{le=\"60\"} 5",
+            "x_seconds_bucket{le=\"+Inf\"} 6",
+            "x_seconds_sum 70.002601",
+            "x_seconds_count 6",
+        ] {
+            assert!(out.lines().any(|found| found == line), "{line} in {out}");
+        }
+    }
+}
