@@ -77,11 +77,12 @@ impl App {
             origins: Origins::new(address, &config.server.public_origins),
             limits: config.limits.clone(),
             refresh: None,
-            websocket: Arc::new(WebSocketRoute::new(door, sessions.clone())),
+            websocket: Arc::new(WebSocketRoute::new(door.clone(), sessions.clone())),
+            sessions: door,
         });
         rest.spawn("upkeep", upkeep(telemetry, shutdown.clone()));
-        let accept =
-            server::serve(listener, router, config.limits.connections, rest.clone(), shutdown);
+        let (connections, unsent) = (config.limits.connections, config.delivery.send_buffer.0);
+        let accept = server::serve(listener, router, connections, unsent, rest.clone(), shutdown);
         rest.spawn("accept", accept);
         let drain_timeout = config.server.drain_timeout.0;
         Ok(Self { address, trigger, producers, sessions, rest, drain_timeout })

@@ -5,6 +5,7 @@
 mod client;
 mod config;
 mod filter;
+mod history;
 mod index;
 mod ledger;
 mod metrics;
@@ -18,6 +19,7 @@ mod rows;
 mod shard;
 mod stage;
 mod subscribe;
+mod symbols;
 mod tally;
 mod view;
 
@@ -40,6 +42,7 @@ use serde::Serialize;
 pub use client::{Flow, SocketWriter};
 pub use config::Config;
 pub use filter::{Fault, Filter, Filters, Memo, Place, Verdict};
+pub use history::{Past, Span};
 pub use ledger::Ledger;
 pub use metrics::TransportKind;
 pub use options::{Options, OptionsView, Shared};
@@ -47,6 +50,7 @@ pub use outbox::Bounds;
 pub use reader::{Page, Reader, Replayed, SnapshotRow, TopicRow};
 pub use rows::{ResumedRow, SubscribeRow, SubscriptionRow, UnsubscribeRow};
 pub use subscribe::SubscriptionLimits;
+pub use symbols::{FieldRow, SymbolRow};
 
 use crate::{
     hub::Hub,

@@ -30,7 +30,7 @@ const PAGE: PageLimits = PageLimits { default: 100, most: 1000 };
 /// Reads the hub.
 #[derive(Debug, Clone)]
 pub struct Reader {
-    hub: Arc<Hub>,
+    pub(super) hub: Arc<Hub>,
 }
 
 /// One page of a listing.
@@ -126,7 +126,7 @@ impl Reader {
     /// with `unknown_topic`.
     ///
     /// # Errors
-    /// `bad_request` for a limit out of bounds.
+    /// `bad_request` for a limit out of bounds or a cursor that is none.
     pub fn snapshot(
         &self,
         asked: &[String],
@@ -135,7 +135,8 @@ impl Reader {
         now: Micros,
     ) -> Result<Page<SnapshotRow>, ErrorBody> {
         let limit = page_size(limit)?;
-        let rows = asked.iter().enumerate().flat_map(|(index, text)| {
+        let done = cursor.map_or(Ok(0), asked_before)?;
+        let rows = asked.iter().enumerate().skip(done).flat_map(|(index, text)| {
             let found = match read_pattern(text) {
                 Ok(pattern) => self.hub.matching(&pattern).into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
@@ -170,12 +171,7 @@ impl Reader {
             let message = "`from` must be at least 1 and at most `to`";
             return Err(ErrorBody::new(ErrorCode::BadRequest, message));
         }
-        let pattern = read_pattern(topic)?;
-        if pattern.is_wildcard() {
-            let message = TopicError::Wildcard.to_string();
-            return Err(ErrorBody::new(ErrorCode::BadTopic, message));
-        }
-        let slot = self.hub.topic(pattern.as_str()).ok_or_else(unknown_topic)?;
+        let slot = self.hub.topic(read_topic(topic)?.as_str()).ok_or_else(unknown_topic)?;
         let (kept, oldest) = slot.history(from, limit.saturating_add(1));
         if oldest == 0 {
             return Err(unknown_topic());
@@ -192,7 +188,7 @@ impl Reader {
     }
 }
 
-fn raw(json: &[u8]) -> Option<Box<RawValue>> {
+pub(super) fn raw(json: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(std::str::from_utf8(json).ok()?.to_owned()).ok()
 }
 
@@ -216,17 +212,27 @@ fn snapshot_row(text: &str, row: Result<Arc<Slot>, ErrorBody>, now: Micros) -> S
     }
 }
 
-fn unknown_topic() -> ErrorBody {
+pub(super) fn unknown_topic() -> ErrorBody {
     ErrorBody::new(ErrorCode::UnknownTopic, "nothing has been published there")
 }
 
-fn read_pattern(text: &str) -> Result<Pattern, ErrorBody> {
+pub(super) fn read_pattern(text: &str) -> Result<Pattern, ErrorBody> {
     let canonical = Topic::canonical_text(text);
     Pattern::parse(canonical.as_deref().unwrap_or(text))
         .map_err(|error| ErrorBody::new(ErrorCode::BadTopic, error.to_string()))
 }
 
-fn page_size(asked: Option<usize>) -> Result<usize, ErrorBody> {
+/// One topic, by its name or an alias.
+pub(super) fn read_topic(text: &str) -> Result<Pattern, ErrorBody> {
+    let pattern = read_pattern(text)?;
+    if pattern.is_wildcard() {
+        let message = TopicError::Wildcard.to_string();
+        return Err(ErrorBody::new(ErrorCode::BadTopic, message));
+    }
+    Ok(pattern)
+}
+
+pub(super) fn page_size(asked: Option<usize>) -> Result<usize, ErrorBody> {
     match asked {
         None => Ok(PAGE.default),
         Some(limit) if (1..=PAGE.most).contains(&limit) => Ok(limit),
@@ -237,8 +243,18 @@ fn page_size(asked: Option<usize>) -> Result<usize, ErrorBody> {
     }
 }
 
+/// How many of the strings asked were dealt with before the page that begins at `cursor`: they are
+/// not looked for again.
+fn asked_before(cursor: &str) -> Result<usize, ErrorBody> {
+    let index = cursor.split_once('.').and_then(|(index, _)| index.parse().ok());
+    index.ok_or_else(|| {
+        let message = "`cursor` must be the `next` of an earlier page";
+        ErrorBody::new(ErrorCode::BadRequest, message)
+    })
+}
+
 /// Rows after `cursor`, which is the key of the last row of the page before.
-fn page<S, T>(
+pub(super) fn page<S, T>(
     rows: impl Iterator<Item = (String, S)>,
     limit: usize,
     cursor: Option<&str>,

@@ -1,5 +1,5 @@
-//! The HTTP side of the one port: reading the hub, health, metrics, the live page, and the door to
-//! the WebSocket session. Reading only: nothing here changes what the server holds.
+//! The HTTP side of the one port: reading the hub, health, metrics, the live page, and the doors to
+//! the sessions: WebSocket and Server-Sent Events. Reading only: nothing here changes what the server holds.
 //!
 //! A handler answers with a value or a [`Problem`]; everything that all answers share (who may
 //! ask, request ids, error bodies, compression) is a layer that [`router`] puts around them.
@@ -8,6 +8,7 @@ mod answer;
 mod feeds;
 mod guard;
 mod health;
+mod history;
 mod metrics;
 mod origin;
 mod page;
@@ -15,6 +16,8 @@ mod params;
 mod problem;
 mod request_id;
 mod snapshot;
+mod stream;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod topics;
@@ -49,8 +52,11 @@ pub use problem::Problem;
 pub use request_id::RequestId;
 pub use ws::WebSocketRoute;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    access::Limits, delivery::Reader, hub::FeedHealth, shutdown::Shutdown, telemetry::Telemetry,
+    access::Limits, delivery::Reader, hub::FeedHealth, session::Sessions, shutdown::Shutdown,
+    telemetry::Telemetry,
 };
 
 /// How long an answer may take. All of them come from memory: this only ends what hangs.
@@ -73,6 +79,8 @@ pub struct Context {
     pub origins: Origins,
     /// How much one request may name.
     pub limits: Limits,
+    /// Where streams are opened.
+    pub sessions: Arc<Sessions>,
     /// What takes over `GET /v1/ws`.
     pub websocket: Arc<dyn Upgrade>,
     /// Called before each scrape of `/metrics`, for gauges that move by themselves, such as ages.
@@ -99,6 +107,12 @@ pub struct Conn {
     /// The end on which it was accepted: a real address, also when the server listens on all.
     pub local: SocketAddr,
 }
+
+/// Ends the connection of a request when cancelled, and is cancelled when the connection has ended
+/// by itself; an extension of each request. A response that has no end needs it: hyper does not ask
+/// for more of a body while the client takes nothing, so the body cannot end the connection.
+#[derive(Debug, Clone, Default)]
+pub struct Hangup(pub CancellationToken);
 
 /// The context, and what the routes keep between requests.
 struct App {
@@ -140,6 +154,8 @@ pub fn router(context: Context) -> Router {
         .route("/metrics", get(metrics::scrape))
         .route("/v1/topics", get(topics::list))
         .route("/v1/snapshot", get(snapshot::read))
+        .route("/v1/history/{topic}", get(history::read))
+        .route("/v1/symbols", get(symbols::list))
         .route("/v1/feeds", get(feeds::list))
         .merge(page::routes());
     surround(routes, app)
@@ -157,9 +173,10 @@ fn surround(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
         .layer(compression)
         .layer(map_response(answer::weaken_encoded))
         .layer(hung)
-        // Added after the layers above, so that they do not touch it: a session has no end that
-        // could be waited for, and compresses on its own.
+        // Added after the layers above, so that they do not touch them: a session has no end that
+        // could be waited for, and what compresses would hold events back.
         .route("/v1/ws", get(websocket))
+        .route("/v1/stream", get(stream::open))
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(CatchPanicLayer::custom(problem::panicked))

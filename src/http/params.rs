@@ -34,3 +34,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
         }
     }
 }
+
+/// Topics and patterns, separated by commas, which neither can hold.
+pub(super) fn topics(text: &str, most: usize) -> Result<Vec<String>, ErrorBody> {
+    if text.trim().is_empty() {
+        let message = "`topics` names nothing: topics or patterns, separated by commas";
+        return Err(ErrorBody::new(ErrorCode::BadRequest, message));
+    }
+    let named = text.split(',').count();
+    if named > most {
+        let message = format!("{named} topics are named, at most {most} may be");
+        return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
+    }
+    Ok(text.split(',').map(|topic| topic.trim().to_owned()).collect())
+}

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::{extract::State, http::HeaderMap, response::Response};
 use serde::{Deserialize, Serialize};
 
-use super::{App, Problem, answer, params::Params};
-use crate::{
-    delivery::SnapshotRow,
-    protocol::code::{ErrorBody, ErrorCode},
-    units::now_us,
+use super::{
+    App, Problem, answer,
+    params::{self, Params},
 };
+use crate::{delivery::SnapshotRow, units::now_us};
 
 /// What may be asked.
 #[derive(Deserialize)]
@@ -33,23 +32,9 @@ pub(super) async fn read(
     headers: HeaderMap,
     Params(asked): Params<Asked>,
 ) -> Result<Response, Problem> {
-    let topics = topics(&asked.topics, app.context.limits.topics_per_request)?;
+    let topics = params::topics(&asked.topics, app.context.limits.topics_per_request)?;
     let cursor = asked.cursor.as_deref();
     let page = app.context.reader.snapshot(&topics, asked.limit, cursor, now_us())?;
     let body = Body { snapshots: page.rows, next: page.next };
     Ok(answer::json(&headers, &body))
-}
-
-/// Topics and patterns, separated by commas, which neither can hold.
-fn topics(text: &str, most: usize) -> Result<Vec<String>, ErrorBody> {
-    if text.trim().is_empty() {
-        let message = "`topics` names nothing: topics or patterns, separated by commas";
-        return Err(ErrorBody::new(ErrorCode::BadRequest, message));
-    }
-    let named = text.split(',').count();
-    if named > most {
-        let message = format!("{named} topics are named, at most {most} may be");
-        return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
-    }
-    Ok(text.split(',').map(|topic| topic.trim().to_owned()).collect())
 }

@@ -2,6 +2,7 @@
 //! ours.
 
 mod decimal;
+pub mod fields;
 mod pattern;
 mod state;
 mod symbol;

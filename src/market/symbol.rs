@@ -14,6 +14,9 @@ const QUOTES: [&str; 17] = [
     "BRL", "BTC", "ETH", "BNB",
 ];
 
+/// Assets that some venues call otherwise, and their common names.
+const VENUE_NAMES: [(&str, &str); 2] = [("XBT", "BTC"), ("XDG", "DOGE")];
+
 impl Symbol {
     /// Reads a canonical symbol or one of the spellings that mean it: `BTC/USD`, `btc-usd`,
     /// `BTC_USD`, `BTCUSD`, `XBT-USD`. `None` when the text is not recognisably a market.
@@ -49,15 +52,27 @@ impl Symbol {
     pub fn quote(&self) -> &str {
         self.0.split('-').nth(1).unwrap_or_default()
     }
+
+    /// Other spellings that mean it, such as `BTC/USD` and `BTCUSD`, the common ones first.
+    pub fn aliases(&self) -> Vec<String> {
+        let quote = self.quote();
+        let mut bases = vec![self.base()];
+        bases.extend(
+            VENUE_NAMES.iter().filter(|(_, name)| *name == self.base()).map(|(venue, _)| *venue),
+        );
+        let spellings = bases.into_iter().flat_map(|base| {
+            let separated = ["/", "-", "_", ""].map(|between| format!("{base}{between}{quote}"));
+            separated.into_iter().chain([format!("{base}-{quote}").to_ascii_lowercase()])
+        });
+        // Not every pair can be told apart without a separator.
+        let means_it = |text: &String| *text != *self.0 && Self::parse(text).as_ref() == Some(self);
+        spellings.filter(means_it).collect()
+    }
 }
 
 /// The common name of an asset that some venues call otherwise.
 fn asset(name: &str) -> &str {
-    match name {
-        "XBT" => "BTC",
-        "XDG" => "DOGE",
-        name => name,
-    }
+    VENUE_NAMES.iter().find(|(venue, _)| *venue == name).map_or(name, |(_, common)| *common)
 }
 
 impl fmt::Display for Symbol {
@@ -84,6 +99,18 @@ mod tests {
         assert_eq!(Symbol::parse("BTCUSDT").unwrap().as_str(), "BTC-USDT");
         assert_eq!(Symbol::parse("DOTUSD").unwrap().as_str(), "DOT-USD");
         assert_eq!(Symbol::parse("ETHBTC").unwrap().as_str(), "ETH-BTC");
+    }
+
+    #[test]
+    fn aliases_mean_the_symbol() {
+        let aliases = |text| Symbol::parse(text).unwrap().aliases();
+        let btc = aliases("BTC-USD");
+        for alias in ["BTC/USD", "BTC_USD", "BTCUSD", "btc-usd", "XBT-USD", "XBTUSD"] {
+            assert!(btc.iter().any(|known| known == alias), "{alias} in {btc:?}");
+        }
+        assert!(!btc.contains(&"BTC-USD".to_owned()));
+        // No quote currency that is known: only a separator tells where the base ends.
+        assert_eq!(aliases("ABC-XYZ"), ["ABC/XYZ", "ABC_XYZ", "abc-xyz"]);
     }
 
     #[test]

@@ -99,12 +99,21 @@ pub fn close(code: u16, reason: &str) -> Bytes {
 
 /// The payload of a frame that was built here.
 pub fn payload(frame: &Bytes) -> Bytes {
-    let header = match frame.get(1) {
+    frame.slice(header_len(frame).min(frame.len())..)
+}
+
+/// The payload of a frame that was built here, where it is a text.
+pub fn text(frame: &[u8]) -> Option<&[u8]> {
+    let is_text = frame.first() == Some(&(FIN | Opcode::Text as u8));
+    frame.get(header_len(frame)..).filter(|_| is_text)
+}
+
+fn header_len(frame: &[u8]) -> usize {
+    match frame.get(1) {
         Some(&LENGTH_16) => 4,
         Some(&LENGTH_64) => 10,
         _ => 2,
-    };
-    frame.slice(header.min(frame.len())..)
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +148,7 @@ mod tests {
             let text = "x".repeat(len);
             let built = frame(Opcode::Text, text.as_bytes());
             assert_eq!(payload(&built), text.as_bytes());
+            assert_eq!(super::text(&built), Some(text.as_bytes()));
             assert_eq!(read_back(built).into_text().unwrap().as_str(), text);
         }
     }
@@ -151,5 +161,6 @@ mod tests {
         };
         assert_eq!((u16::from(frame.code), frame.reason.as_str()), (3001, "draining"));
         assert!(close(1011, &"é".repeat(100)).len() <= 127);
+        assert_eq!(text(&close(3001, "draining")), None);
     }
 }

@@ -17,7 +17,7 @@ use tower::ServiceExt;
 pub use config::Config;
 
 use crate::{
-    http::Conn,
+    http::{Conn, Hangup},
     shutdown::{Shutdown, Stage, Tasks},
 };
 
@@ -33,11 +33,13 @@ const HTTP_CONNECTIONS: usize = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Accepts connections until the shutdown has come to [`Stage::Closing`].
+/// Accepts connections until the shutdown has come to [`Stage::Closing`]. The kernel keeps about
+/// `unsent_bytes` of what a client does not read.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     sessions_max: usize,
+    unsent_bytes: usize,
     tasks: Tasks,
     mut shutdown: Shutdown,
 ) {
@@ -48,6 +50,7 @@ pub async fn serve(
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     pause = ACCEPT_PAUSE;
+                    configure(&stream, unsent_bytes);
                     // Over the bound, a connection is dropped at once: that costs least.
                     if let Ok(permit) = room.clone().try_acquire_owned() {
                         take(stream, peer, &router, permit, &tasks, &shutdown);
@@ -96,12 +99,14 @@ async fn connection(
     router: Router,
     mut shutdown: Shutdown,
 ) -> Result<(), hyper::Error> {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
+    let hangup = Hangup::default();
+    // Who holds on to a request's connection also learns when it has ended by itself.
+    let _ended = hangup.0.clone().drop_guard();
+    let line = hangup.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let mut request: Request = request.map(Body::new);
         request.extensions_mut().insert(conn);
+        request.extensions_mut().insert(line.clone());
         let router = router.clone();
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|e| match e {})) }
     });
@@ -114,9 +119,31 @@ async fn connection(
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         ended = connection.as_mut() => return ended,
+        () = hangup.0.cancelled() => return Ok(()),
         () = shutdown.reached(Stage::Closing) => connection.as_mut().graceful_shutdown(),
     }
-    connection.await
+    tokio::select! {
+        ended = connection => ended,
+        () = hangup.0.cancelled() => Ok(()),
+    }
+}
+
+/// Sets what the kernel does by default and a server of streams does not want.
+fn configure(stream: &TcpStream, unsent_bytes: usize) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY could not be set");
+    }
+    // Without it, megabytes of outdated events stand between a client that has stopped reading and
+    // the newest one. Unlike a small SO_SNDBUF, it does not slow down a long answer to a client
+    // far away.
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        let unsent_bytes = u32::try_from(unsent_bytes).unwrap_or(u32::MAX);
+        let socket = socket2::SockRef::from(stream);
+        if let Err(error) = socket.set_tcp_notsent_lowat(unsent_bytes) {
+            tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
+        }
+    }
 }
 
 /// Binds the port.

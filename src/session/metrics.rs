@@ -3,6 +3,7 @@
 use metrics::{Counter, Gauge};
 
 use crate::{
+    delivery::TransportKind,
     protocol::{
         code::{Close, ErrorCode},
         command::Method,
@@ -11,14 +12,14 @@ use crate::{
 };
 
 pub(super) struct Metrics {
-    connections: Gauge,
+    connections: [Gauge; TransportKind::ALL.len()],
     requests: [Counter; Method::ALL.len()],
     errors: [Counter; ErrorCode::ALL.len()],
     closes: Vec<(Close, Counter)>,
 }
 
 /// Counts a session while it lasts.
-pub(super) struct Connected(Gauge);
+pub(super) struct Connected(Option<Gauge>);
 
 impl Metrics {
     pub(super) fn new(telemetry: &Telemetry) -> Self {
@@ -31,7 +32,9 @@ impl Metrics {
             telemetry.describe(name, text);
         }
         Self {
-            connections: telemetry.gauge("tickwire_connections", &[("transport", "ws")]),
+            connections: TransportKind::ALL.map(|transport| {
+                telemetry.gauge("tickwire_connections", &[("transport", transport.as_str())])
+            }),
             requests: Method::ALL.map(|method| {
                 telemetry.counter("tickwire_requests_total", &[("method", method.as_str())])
             }),
@@ -46,9 +49,12 @@ impl Metrics {
         }
     }
 
-    pub(super) fn connected(&self) -> Connected {
-        self.connections.increment(1.0);
-        Connected(self.connections.clone())
+    pub(super) fn connected(&self, transport: TransportKind) -> Connected {
+        let gauge = self.connections.get(transport as usize).cloned();
+        if let Some(gauge) = &gauge {
+            gauge.increment(1.0);
+        }
+        Connected(gauge)
     }
 
     pub(super) fn request(&self, method: Method) {
@@ -75,7 +81,9 @@ impl Metrics {
 
 impl Drop for Connected {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        if let Some(gauge) = &self.0 {
+            gauge.decrement(1.0);
+        }
     }
 }
 

@@ -1,16 +1,19 @@
-//! One WebSocket client: handshake, commands, timers, the end.
+//! One client: over a WebSocket (handshake, commands, timers, the end) or as a stream of
+//! Server-Sent Events.
 //!
-//! A session is a task on its shard. Reading, deadlines and closing are its business; data is
+//! A WebSocket session is a task on its shard. Reading, deadlines and closing are its business; data is
 //! written by the shard itself, straight from the outbox, and the task only takes over where the
 //! socket takes nothing more. So no write is ever awaited next to a deadline.
 
 mod commands;
+mod greeting;
 pub mod handshake;
 mod heartbeat;
 mod inbound;
 mod metrics;
 mod run;
 mod socket;
+pub mod sse;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -26,6 +29,8 @@ use metrics::Metrics;
 
 /// A heartbeat comes when nothing else was sent for this long.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long the end of a session may take to be read by the client.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What sessions are run with.
 #[derive(Debug, Clone)]

@@ -12,40 +12,33 @@ use tokio::{
     net::TcpStream,
     time::{Sleep, sleep_until, timeout},
 };
-use ulid::Ulid;
 
 use super::{
-    HEARTBEAT, Sessions,
+    HEARTBEAT, LINGER, Sessions,
     commands::{Commands, Verdict, failure},
+    greeting,
     heartbeat::{Due, Timers},
     inbound::{Inbound, Received},
     socket::{Writer, configure},
 };
 use crate::{
     access::{Full, Permit},
-    delivery::{Flow, Seat, Subscriber},
+    delivery::{Flow, Seat, Subscriber, TransportKind},
     protocol::{
-        self,
         code::{Close, ErrorBody, ErrorCode},
         encoding::Format,
-        event::{Heartbeat, Notice, RequestId, Welcome, WelcomeLimits},
+        event::RequestId,
         frame::{self, Opcode},
     },
     shutdown::{Shutdown, Stage},
-    units::now_us,
 };
 
 /// Messages read before the shard's other tasks get their turn.
 const MESSAGES_PER_TURN: usize = 32;
 /// While more of its answers wait, a client's further requests are not read.
 const ANSWERS_WAITING_MAX: usize = 64 << 10;
-/// How long a close may take to be read by the client.
-const LINGER: Duration = Duration::from_secs(2);
 /// What a client may still send while it is being closed.
 const LINGER_BYTES_MAX: usize = 16 << 20;
-/// Clients are told to come back after this long at least, and at most this much later, so that
-/// they do not all come at once.
-const RECONNECT_AFTER_MS: std::ops::Range<u64> = 500..5000;
 
 /// Runs a session to its end.
 pub(super) async fn run(
@@ -61,7 +54,7 @@ pub(super) async fn run(
     let subscriber = seat.take(Box::new(Writer(stream.clone())), Format::default(), now);
     let end = match admitted {
         Ok(_permit) => {
-            let _connected = sessions.metrics.connected();
+            let _connected = sessions.metrics.connected(TransportKind::WebSocket);
             let mut session = Session::new(sessions, &subscriber, &stream, read, now);
             session.live().await
         }
@@ -130,7 +123,7 @@ impl<'a> Session<'a> {
 
     /// Serves until the end.
     async fn live(&mut self) -> End {
-        self.welcome();
+        greeting::welcome(self.sessions, self.subscriber);
         let mut timer = Box::pin(sleep_until(Instant::now().into()));
         loop {
             let flow = self.subscriber.flow();
@@ -181,32 +174,11 @@ impl<'a> Session<'a> {
         match due {
             Due::Ping => self.subscriber.ping(frame::frame(Opcode::Ping, b""), now),
             Due::Heartbeat => {
-                self.subscriber.say(&Heartbeat { time: now_us() }, now);
+                self.subscriber.say(&greeting::heartbeat(), now);
             }
             Due::Nothing | Due::Close(_) => {}
         }
         due
-    }
-
-    fn welcome(&self) {
-        let limits = &self.sessions.settings.limits;
-        let reader = self.sessions.delivery.reader();
-        let welcome = Welcome {
-            protocol: protocol::NAME,
-            server: protocol::SERVER,
-            connection_id: &Ulid::new().to_string(),
-            epoch: reader.epoch(),
-            time: now_us(),
-            heartbeat_ms: u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX),
-            limits: WelcomeLimits {
-                max_topics: limits.topics,
-                max_topics_per_request: limits.topics_per_request,
-                max_message_bytes: limits.message_bytes.0,
-                requests_per_s: limits.requests_per_s,
-            },
-            principal: "anonymous",
-        };
-        self.subscriber.say(&welcome, Instant::now());
     }
 
     /// Reads and answers a bounded number of messages. What the reader has buffered beyond them
@@ -250,13 +222,7 @@ impl<'a> Session<'a> {
             return Some(End::Because(Close::Draining));
         }
         self.told_to_leave = true;
-        let notice = Notice {
-            code: ErrorCode::Draining.as_str(),
-            message: Some("the server is about to stop"),
-            topic: None,
-            reconnect_after_ms: Some(rand::rng().random_range(RECONNECT_AFTER_MS)),
-        };
-        self.subscriber.say(&notice, Instant::now());
+        self.subscriber.say(&greeting::farewell(), Instant::now());
         None
     }
 }

@@ -18,3 +18,5 @@ mod limits;
 mod markets;
 mod options;
 mod protocol;
+mod rest;
+mod stream;

@@ -4,7 +4,7 @@ use axum::http::Version;
 
 use super::*;
 
-const ROUTES: [&str; 10] = [
+const ROUTES: [&str; 13] = [
     "/",
     "/app.js",
     "/healthz",
@@ -12,7 +12,11 @@ const ROUTES: [&str; 10] = [
     "/metrics",
     "/v1/topics",
     "/v1/snapshot?topics=a",
+    "/v1/history/a",
+    "/v1/symbols",
     "/v1/feeds",
+    // Without topics, so that the answer has an end.
+    "/v1/stream?topics=",
     "/v1/ws",
     "/nowhere",
 ];

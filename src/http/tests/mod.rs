@@ -22,10 +22,12 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::{
+    access::Admission,
     delivery::{self, Delivery, SubscriptionLimits},
     hub::{self, FeedReport, Hub},
     market::{Breaker, Data, Decimal, State, Tick, Topic},
     protocol::code::{ErrorBody, ErrorCode},
+    session::Settings,
     shutdown::{self, Tasks, Trigger},
     units::{Micros, now_us},
 };
@@ -38,7 +40,7 @@ struct Site {
     telemetry: Telemetry,
     router: Router,
     // The shards' threads end with it.
-    _delivery: Delivery,
+    _delivery: Arc<Delivery>,
 }
 
 /// A response that has been read whole.
@@ -86,17 +88,28 @@ fn site_with(public_origins: &[&str]) -> Site {
     let config = delivery::Config::default();
     let sessions = Tasks::default();
     let delivery =
-        Delivery::start(&config, limits, &hub, &telemetry, &sessions, &shutdown).unwrap();
+        Arc::new(Delivery::start(&config, limits, &hub, &telemetry, &sessions, &shutdown).unwrap());
+    let limits = Limits { topics_per_request: 4, ..Limits::default() };
     let feeds = Arc::new(Feeds::default());
     let public: Vec<String> = public_origins.iter().map(ToString::to_string).collect();
     let scrapes = telemetry.gauge("test_scrapes", &[]);
+    let settings = Settings {
+        limits: limits.clone(),
+        ping_interval: Duration::from_secs(20),
+        write_deadline: Duration::from_secs(5),
+        send_buffer: 1 << 16,
+    };
+    let admission = Admission::new(&limits);
+    let sessions =
+        Sessions::new(settings, delivery.clone(), admission, &telemetry, shutdown.clone());
     let router = router(Context {
         reader: delivery.reader().clone(),
         health: feeds.clone(),
         telemetry: telemetry.clone(),
         shutdown,
         origins: Origins::new("127.0.0.1:8080".parse().unwrap(), &public),
-        limits: Limits { topics_per_request: 4, ..Limits::default() },
+        limits,
+        sessions,
         websocket: Arc::new(Door),
         refresh: Some(Arc::new(move || scrapes.increment(1.0))),
     });

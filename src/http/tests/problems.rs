@@ -32,6 +32,14 @@ async fn what_cannot_be_asked_is_refused_by_name() {
         ("/v1/snapshot?topics=a&limit=9999", "bad_request", "limit"),
         ("/v1/snapshot?topics=a&fields=price", "bad_request", "fields"),
         ("/v1/snapshot?topics=a,b,c,d,e", "too_many_topics", "at most 4"),
+        ("/v1/snapshot?topics=a&cursor=b", "bad_request", "cursor"),
+        ("/v1/history/a?from=1", "bad_request", "from"),
+        ("/v1/history/a?from_seq=1&to_time=1", "bad_request", "times"),
+        ("/v1/history/a.*", "bad_topic", "pattern"),
+        ("/v1/symbols?symbol=a", "bad_request", "symbol"),
+        ("/v1/stream", "bad_request", "topics"),
+        ("/v1/stream?topics=a,b,c,d,e", "too_many_topics", "at most 4"),
+        ("/v1/stream?topics=a..b", "bad_topic", "empty"),
         ("/v1/feeds?name=a", "bad_request", "name"),
     ] {
         let body = problem(&site, get(uri), 400, code).await;

@@ -2,10 +2,12 @@
 //! it is told.
 
 mod client;
+mod events;
 mod server;
 mod upstream;
 
 pub use client::{Client, Ended};
+pub use events::{Event, Events};
 pub use server::{Server, server};
 pub use upstream::Upstream;
 

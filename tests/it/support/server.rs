@@ -4,7 +4,7 @@ use serde_json::Value;
 use tickwire::{app::App, config::Config};
 use tokio::net::TcpListener;
 
-use super::{Client, Upstream, eventually};
+use super::{Client, Events, Upstream, eventually};
 
 /// A server to be started.
 pub struct Builder {
@@ -92,6 +92,16 @@ impl Server {
         let mut client = Client::connect(self.address()).await;
         assert_eq!(client.event().await["type"], "welcome");
         client
+    }
+
+    /// A stream of events, from where `last_event_id` says.
+    pub async fn stream(&self, query: &str, last_event_id: Option<&str>) -> Events {
+        let url = format!("http://{}/v1/stream?{query}", self.address());
+        let mut request = self.http.get(url);
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id);
+        }
+        Events::new(request.send().await.unwrap())
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {

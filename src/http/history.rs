@@ -1,0 +1,70 @@
+//! `/v1/history/{topic}`: values of the past, as far as they are kept.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::HeaderMap,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{App, Problem, answer, params::Params};
+use crate::{
+    delivery::Span,
+    market::Epoch,
+    protocol::code::{ErrorBody, ErrorCode},
+    units::{Micros, now_us},
+};
+
+/// What may be asked: numbers or times, not both.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    from_seq: Option<u64>,
+    to_seq: Option<u64>,
+    /// µs, compared with `rx`.
+    from_time: Option<Micros>,
+    to_time: Option<Micros>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    epoch: Epoch,
+    oldest: u64,
+    updates: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+/// `GET /v1/history/{topic}?from_seq=&to_seq=|from_time=&to_time=&limit=&cursor=`.
+pub(super) async fn read(
+    State(app): State<Arc<App>>,
+    Path(topic): Path<String>,
+    headers: HeaderMap,
+    Params(asked): Params<Asked>,
+) -> Result<Response, Problem> {
+    let span = span(&asked)?;
+    let (limit, cursor) = (asked.limit, asked.cursor.as_deref());
+    let past = app.context.reader.past(&topic, span, limit, cursor, now_us())?;
+    let body =
+        Body { epoch: past.epoch, oldest: past.oldest, updates: past.updates, next: past.next };
+    Ok(answer::json(&headers, &body))
+}
+
+fn span(asked: &Asked) -> Result<Span, ErrorBody> {
+    let numbers = (asked.from_seq, asked.to_seq);
+    let times = (asked.from_time, asked.to_time);
+    match (numbers, times) {
+        ((None, None), (None, None)) => Ok(Span::Kept),
+        ((from, to), (None, None)) => Ok(Span::Numbers { from, to }),
+        ((None, None), (from, to)) => Ok(Span::Times { from, to }),
+        _ => {
+            let message = "a span is one of numbers (`from_seq`, `to_seq`) or one of times \
+                           (`from_time`, `to_time`)";
+            Err(ErrorBody::new(ErrorCode::BadRequest, message))
+        }
+    }
+}

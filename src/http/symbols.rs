@@ -1,0 +1,34 @@
+//! `/v1/symbols`: which markets there are, from whom, and what their fields mean.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::HeaderMap, response::Response};
+use serde::{Deserialize, Serialize};
+
+use super::{App, Problem, answer, params::Params};
+use crate::{delivery::SymbolRow, units::now_us};
+
+/// What may be asked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body {
+    symbols: Vec<SymbolRow>,
+    next: Option<String>,
+}
+
+/// `GET /v1/symbols?limit=&cursor=`.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Params(asked): Params<Asked>,
+) -> Result<Response, Problem> {
+    let page = app.context.reader.symbols(asked.limit, asked.cursor.as_deref(), now_us())?;
+    let body = Body { symbols: page.rows, next: page.next };
+    Ok(answer::json(&headers, &body))
+}
