@@ -59,7 +59,7 @@ impl Upgrade for WebSocketRoute {
         let (upgrade, sessions) = (hyper::upgrade::on(&mut request), self.sessions.clone());
         self.tasks.spawn("upgrade", async move {
             if let Some((stream, read)) = socket(upgrade).await {
-                sessions.run(stream, read, conn.peer.ip());
+                sessions.run(stream, read, conn.peer.ip(), accepted.format);
             }
         });
         let mut response = Response::new(Body::empty());

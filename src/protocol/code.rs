@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// Not JSON.
+    /// Not JSON, or not MessagePack where that is spoken.
     BadJson,
     /// JSON, but not a request: a missing, unknown or wrongly typed member.
     BadRequest,

@@ -6,13 +6,18 @@ use axum::http::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::protocol::{SUBPROTOCOL_JSON, code::ErrorBody, code::ErrorCode};
+use crate::protocol::{
+    code::{ErrorBody, ErrorCode},
+    encoding::{Encoding, Format},
+};
 
 /// An accepted handshake: the headers of the answer with status 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Headers of the answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What was agreed upon.
+    pub format: Format,
 }
 
 /// Why a handshake is refused.
@@ -58,16 +63,21 @@ pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
         (header::UPGRADE, HeaderValue::from_static("websocket")),
         (header::SEC_WEBSOCKET_ACCEPT, accept),
     ];
+    let mut encoding = Encoding::default();
     let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL).peekable();
     if offered.peek().is_some() {
-        if !offered.any(|protocol| protocol == SUBPROTOCOL_JSON) {
-            let message = format!("of the subprotocols only {SUBPROTOCOL_JSON} is spoken here");
+        let known = |name| Encoding::ALL.into_iter().find(|known| known.subprotocol() == name);
+        // In the client's order: its first is what it likes best.
+        let Some(chosen) = offered.find_map(known) else {
+            let spoken = Encoding::ALL.map(Encoding::subprotocol).join(" and ");
+            let message = format!("the subprotocols spoken here are {spoken}");
             return refuse(StatusCode::BAD_REQUEST, &message);
-        }
-        let spoken = HeaderValue::from_static(SUBPROTOCOL_JSON);
-        answer.push((header::SEC_WEBSOCKET_PROTOCOL, spoken));
+        };
+        encoding = chosen;
+        let name = HeaderValue::from_static(chosen.subprotocol());
+        answer.push((header::SEC_WEBSOCKET_PROTOCOL, name));
     }
-    Ok(Accepted { headers: answer })
+    Ok(Accepted { headers: answer, format: Format { encoding } })
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -134,6 +144,8 @@ mod tests {
         let chosen = offer("other, tickwire.v1.json").unwrap();
         let spoken = (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("tickwire.v1.json"));
         assert!(chosen.headers.contains(&spoken));
+        let chosen = offer("tickwire.v9, tickwire.v1.msgpack, tickwire.v1.json").unwrap();
+        assert_eq!(chosen.format.encoding, Encoding::MessagePack);
         assert_eq!(offer("tickwire.v9.json").unwrap_err().status, StatusCode::BAD_REQUEST);
     }
 

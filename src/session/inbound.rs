@@ -24,8 +24,8 @@ pub(super) struct Inbound {
 pub(super) enum Received {
     /// A text message.
     Text(Utf8Bytes),
-    /// A binary message, which this subprotocol does not have.
-    Binary,
+    /// A binary message.
+    Binary(Bytes),
     /// A ping, pong or a part of a close: it is alive.
     Alive,
     /// It closes.
@@ -62,7 +62,7 @@ impl Inbound {
         let mut wire = Wire { stream, answers };
         match self.context.read(&mut wire) {
             Ok(Message::Text(text)) => Received::Text(text),
-            Ok(Message::Binary(_)) => Received::Binary,
+            Ok(Message::Binary(bytes)) => Received::Binary(bytes),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
                 // Writes the pong.
                 drop(self.context.flush(&mut wire));

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use crate::{
     access::{Admission, Limits},
     delivery::{Delivery, TransportKind},
+    protocol::encoding::Format,
     shutdown::{Shutdown, Stage},
     telemetry::Telemetry,
 };
@@ -68,8 +69,15 @@ impl Sessions {
         self.shutdown.stage() >= Stage::Draining
     }
 
-    /// Runs a session on an upgraded connection. `read` is what came behind the handshake.
-    pub fn run(self: &Arc<Self>, stream: TcpStream, read: Vec<u8>, address: IpAddr) {
+    /// Runs a session on an upgraded connection. `read` is what came behind the handshake,
+    /// in which `format` was agreed upon.
+    pub fn run(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        read: Vec<u8>,
+        address: IpAddr,
+        format: Format,
+    ) {
         let Some(seat) = self.delivery.seat(TransportKind::WebSocket) else {
             return;
         };
@@ -83,7 +91,10 @@ impl Sessions {
         let task_seat = seat.clone();
         seat.spawn("session", async move {
             let ended = match TcpStream::from_std(stream) {
-                Ok(stream) => run::run(&sessions, &task_seat, stream, read, admitted).await,
+                Ok(stream) => {
+                    let opened = run::Opened { stream, read, format };
+                    run::run(&sessions, &task_seat, opened, admitted).await
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {

@@ -47,18 +47,26 @@ const LINGER_BYTES_MAX: usize = 16 << 20;
 /// they do not all come at once.
 const RECONNECT_AFTER_MS: std::ops::Range<u64> = 500..5000;
 
+/// A connection whose handshake is done.
+pub(super) struct Opened {
+    pub(super) stream: TcpStream,
+    /// What came behind the handshake.
+    pub(super) read: Vec<u8>,
+    pub(super) format: Format,
+}
+
 /// Runs a session to its end.
 pub(super) async fn run(
     sessions: &Sessions,
     seat: &Seat,
-    stream: TcpStream,
-    read: Vec<u8>,
+    opened: Opened,
     admitted: Result<Permit, Full>,
 ) -> io::Result<()> {
+    let Opened { stream, read, format } = opened;
     configure(&stream, sessions.settings.send_buffer)?;
     let stream = Arc::new(stream);
     let now = Instant::now();
-    let subscriber = seat.take(Box::new(Writer(stream.clone())), Format::default(), now);
+    let subscriber = seat.take(Box::new(Writer(stream.clone())), format, now);
     let end = match admitted {
         Ok(_permit) => {
             let _connected = sessions.metrics.connected();
@@ -230,8 +238,8 @@ impl<'a> Session<'a> {
                 Received::Broken(close) => return Some(End::Because(close)),
                 Received::Closed => return Some(End::Answered),
                 Received::Alive => self.commands.handle_control(now),
-                Received::Text(text) => self.commands.handle(&text, now),
-                Received::Binary => self.commands.handle_binary(now),
+                Received::Text(text) => self.commands.handle_text(&text, now),
+                Received::Binary(bytes) => self.commands.handle_binary(&bytes, now),
             };
             self.timers.heard(now);
             if verdict == Verdict::Flood {

@@ -12,6 +12,7 @@ mod support;
 
 mod delivery;
 mod documents;
+mod encodings;
 mod layering;
 mod life;
 mod limits;
