@@ -42,7 +42,7 @@ impl Upgrade for WebSocketRoute {
             let error = ErrorBody::new(ErrorCode::Draining, "the server is about to stop");
             return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
         }
-        let accepted = match handshake::negotiate(&request) {
+        let accepted = match handshake::negotiate(&request, self.sessions.compression()) {
             Ok(accepted) => accepted,
             Err(refused) => {
                 let mut response = refuse(refused.status, refused.error);

@@ -2,6 +2,7 @@
 
 pub mod code;
 pub mod command;
+pub mod deflate;
 pub mod encoding;
 pub mod event;
 pub mod frame;

@@ -6,6 +6,7 @@ use axum::http::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::extension;
 use crate::protocol::{
     code::{ErrorBody, ErrorCode},
     encoding::{Encoding, Format},
@@ -29,11 +30,11 @@ pub struct Refused {
     pub error: ErrorBody,
 }
 
-/// Checks a request for `/v1/ws`.
+/// Checks a request for `/v1/ws`. permessage-deflate is agreed upon where `compression` allows it.
 ///
 /// # Errors
 /// 426 where no WebSocket of version 13 is asked for, 400 where it is asked for wrongly.
-pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
+pub fn negotiate<B>(request: &Request<B>, compression: bool) -> Result<Accepted, Refused> {
     let headers = request.headers();
     let refuse = |status, message: &str| {
         Err(Refused { status, error: ErrorBody::new(ErrorCode::BadRequest, message) })
@@ -77,7 +78,11 @@ pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
         let name = HeaderValue::from_static(chosen.subprotocol());
         answer.push((header::SEC_WEBSOCKET_PROTOCOL, name));
     }
-    Ok(Accepted { headers: answer, format: Format { encoding } })
+    let extensions = values(headers, header::SEC_WEBSOCKET_EXTENSIONS);
+    let agreed = compression.then(|| extension::negotiate(extensions)).flatten();
+    answer.extend(agreed.map(|agreed| (header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer())));
+    let format = Format { encoding, deflate: agreed.map(|agreed| agreed.window) };
+    Ok(Accepted { headers: answer, format })
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -86,11 +91,12 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     values.next().is_none().then(|| value.trim())
 }
 
+fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+}
+
 fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
+    values(headers, name)
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .filter(|token| !token.is_empty())
@@ -133,20 +139,34 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_6455_is_answered_as_there() {
-        let accepted = negotiate(&request(&[])).unwrap();
+        let accepted = negotiate(&request(&[]), true).unwrap();
         let accept = (header::SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(accepted.headers.contains(&(accept.0, HeaderValue::from_static(accept.1))));
     }
 
     #[test]
     fn the_first_known_subprotocol_is_chosen_and_only_unknown_ones_are_refused() {
-        let offer = |offer| negotiate(&request(&[("sec-websocket-protocol", Some(offer))]));
+        let offer = |offer| negotiate(&request(&[("sec-websocket-protocol", Some(offer))]), true);
         let chosen = offer("other, tickwire.v1.json").unwrap();
         let spoken = (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("tickwire.v1.json"));
         assert!(chosen.headers.contains(&spoken));
         let chosen = offer("tickwire.v9, tickwire.v1.msgpack, tickwire.v1.json").unwrap();
         assert_eq!(chosen.format.encoding, Encoding::MessagePack);
         assert_eq!(offer("tickwire.v9.json").unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn compression_is_agreed_upon_only_where_it_is_allowed() {
+        let offer =
+            [("sec-websocket-extensions", Some("permessage-deflate; client_max_window_bits"))];
+        let named = |accepted: &Accepted| {
+            accepted.headers.iter().any(|(name, _)| name == header::SEC_WEBSOCKET_EXTENSIONS)
+        };
+        for allowed in [true, false] {
+            let accepted = negotiate(&request(&offer), allowed).unwrap();
+            assert_eq!((named(&accepted), accepted.format.deflate.is_some()), (allowed, allowed));
+        }
+        assert!(!named(&negotiate(&request(&[]), true).unwrap()));
     }
 
     #[test]
@@ -167,7 +187,11 @@ mod tests {
                 400,
             ),
         ] {
-            assert_eq!(negotiate(&request(changes)).unwrap_err().status, status, "{changes:?}");
+            assert_eq!(
+                negotiate(&request(changes), true).unwrap_err().status,
+                status,
+                "{changes:?}"
+            );
         }
     }
 }

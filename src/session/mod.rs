@@ -5,9 +5,12 @@
 //! socket takes nothing more. So no write is ever awaited next to a deadline.
 
 mod commands;
+mod deflate;
+pub mod extension;
+mod frames;
 pub mod handshake;
 mod heartbeat;
-mod inbound;
+pub mod inbound;
 mod metrics;
 mod run;
 mod socket;
@@ -39,6 +42,8 @@ pub struct Settings {
     pub write_deadline: Duration,
     /// `SO_SNDBUF`.
     pub send_buffer: usize,
+    /// Whether permessage-deflate is negotiated.
+    pub compression: bool,
 }
 
 /// Takes in clients.
@@ -67,6 +72,11 @@ impl Sessions {
     /// True while new clients are turned away because the server is about to stop.
     pub fn is_draining(&self) -> bool {
         self.shutdown.stage() >= Stage::Draining
+    }
+
+    /// Whether permessage-deflate is negotiated.
+    pub fn compression(&self) -> bool {
+        self.settings.compression
     }
 
     /// Runs a session on an upgraded connection. `read` is what came behind the handshake,

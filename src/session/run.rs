@@ -18,7 +18,7 @@ use super::{
     HEARTBEAT, Sessions,
     commands::{Commands, Verdict, failure},
     heartbeat::{Due, Timers},
-    inbound::{Inbound, Received},
+    inbound::{Inbound, Received, Rules},
     socket::{Writer, configure},
 };
 use crate::{
@@ -39,6 +39,9 @@ use crate::{
 const MESSAGES_PER_TURN: usize = 32;
 /// While more of its answers wait, a client's further requests are not read.
 const ANSWERS_WAITING_MAX: usize = 64 << 10;
+/// Frames a second that a client may send in addition to those that end a request: enough for 64 KiB
+/// in pieces of 64 bytes, and too few to keep a shard busy.
+const FRAGMENTS_PER_S: f64 = 1000.0;
 /// How long a close may take to be read by the client.
 const LINGER: Duration = Duration::from_secs(2);
 /// What a client may still send while it is being closed.
@@ -70,7 +73,8 @@ pub(super) async fn run(
     let end = match admitted {
         Ok(_permit) => {
             let _connected = sessions.metrics.connected();
-            let mut session = Session::new(sessions, &subscriber, &stream, read, now);
+            let inbound = inbound(sessions, read, format, now);
+            let mut session = Session::new(sessions, &subscriber, &stream, inbound, now);
             session.live().await
         }
         Err(full) => {
@@ -82,13 +86,23 @@ pub(super) async fn run(
     finish(sessions, &subscriber, &stream, end).await
 }
 
+fn inbound(sessions: &Sessions, read: Vec<u8>, format: Format, now: Instant) -> Inbound {
+    let limits = &sessions.settings.limits;
+    let rules = Rules {
+        message_bytes: limits.message_bytes.0,
+        frames_per_s: FRAGMENTS_PER_S + f64::from(limits.requests_per_s),
+        deflate: format.deflate.is_some(),
+    };
+    Inbound::new(read, rules, now)
+}
+
 /// How a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The connection is gone.
     Gone,
     /// The client closed, and its close is answered.
-    Answered,
+    Answered(Close),
     /// It is closed by the server.
     Because(Close),
 }
@@ -111,7 +125,7 @@ impl<'a> Session<'a> {
         sessions: &'a Sessions,
         subscriber: &'a Subscriber,
         stream: &'a TcpStream,
-        read: Vec<u8>,
+        inbound: Inbound,
         now: Instant,
     ) -> Self {
         let settings = &sessions.settings;
@@ -127,7 +141,7 @@ impl<'a> Session<'a> {
             subscriber,
             stream,
             commands: Commands::new(sessions, subscriber, now),
-            inbound: Inbound::new(read, settings.limits.message_bytes.0),
+            inbound,
             timers,
             shutdown: sessions.shutdown.clone(),
             told_to_leave: false,
@@ -224,7 +238,7 @@ impl<'a> Session<'a> {
         for _ in 0..MESSAGES_PER_TURN {
             let received = self.inbound.next(self.stream, &mut answers);
             let now = Instant::now();
-            if matches!(received, Received::Closed) {
+            if matches!(received, Received::Closed(_)) {
                 // Nothing may follow the close frame that is the answer.
                 self.subscriber.end();
             }
@@ -236,7 +250,7 @@ impl<'a> Session<'a> {
                 Received::Nothing => return None,
                 Received::Gone => return Some(End::Gone),
                 Received::Broken(close) => return Some(End::Because(close)),
-                Received::Closed => return Some(End::Answered),
+                Received::Closed(close) => return Some(End::Answered(close)),
                 Received::Alive => self.commands.handle_control(now),
                 Received::Text(text) => self.commands.handle_text(&text, now),
                 Received::Binary(bytes) => self.commands.handle_binary(&bytes, now),
@@ -279,15 +293,14 @@ async fn finish(
 ) -> io::Result<()> {
     let close = match end {
         End::Gone => return Ok(()),
-        End::Answered => Close::Normal,
-        End::Because(close) => close,
+        End::Answered(close) | End::Because(close) => close,
     };
     sessions.metrics.closed(close);
     if close == Close::Draining {
         drained(subscriber, stream, LINGER).await;
     }
     subscriber.end();
-    if end != End::Answered {
+    if !matches!(end, End::Answered(_)) {
         subscriber.send(frame::close(close.code(), close.reason()), Instant::now());
     }
     drained(subscriber, stream, LINGER).await;

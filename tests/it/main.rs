@@ -10,6 +10,7 @@
 
 mod support;
 
+mod compression;
 mod delivery;
 mod documents;
 mod encodings;

@@ -2,11 +2,13 @@
 //! it is told.
 
 mod client;
+pub mod raw;
 mod server;
 mod upstream;
 
 pub use client::{Client, Ended};
-pub use server::server;
+pub use raw::RawEnd;
+pub use server::{Server, server};
 pub use upstream::Upstream;
 
 use std::{future::Future, time::Duration};
