@@ -154,6 +154,7 @@ fn settings(config: &Config) -> Settings {
         ping_interval: config.server.ping_interval.0,
         write_deadline: config.delivery.write_deadline.0,
         send_buffer: config.delivery.send_buffer.0,
+        compression: config.delivery.compression,
     }
 }
 

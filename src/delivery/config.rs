@@ -19,7 +19,8 @@ pub struct Config {
     pub send_buffer: ByteSize,
     /// How long updates wait so that several are written at once.
     pub coalesce: Span,
-    /// Whether permessage-deflate is negotiated.
+    /// Whether permessage-deflate is negotiated: longer messages are then compressed, each once for
+    /// all its subscribers.
     pub compression: bool,
 }
 

@@ -58,7 +58,7 @@ impl<'u> Offer<'u> {
 
     /// Its frame in a variant; nothing when that is the one that every update has from the hub.
     pub(super) fn frame(&self, variant: Variant<'_>) -> Option<Bytes> {
-        if variant.is_plain() {
+        if variant.is_plain(self.issued) {
             return None;
         }
         let key = (variant.format, variant.projection.map(|projection| projection.id));
@@ -74,8 +74,9 @@ impl<'u> Offer<'u> {
 }
 
 impl Variant<'_> {
-    fn is_plain(&self) -> bool {
-        self.format == Format::default() && self.projection.is_none()
+    /// Whether an update is sent in the frame that it has from the hub.
+    fn is_plain(&self, issued: &Issued) -> bool {
+        self.projection.is_none() && self.format.is_plain(|| issued.json().len())
     }
 
     /// A message about `update`, which `write` writes as JSON.

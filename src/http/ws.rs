@@ -42,7 +42,7 @@ impl Upgrade for WebSocketRoute {
             let error = ErrorBody::new(ErrorCode::Draining, "the server is about to stop");
             return refuse(StatusCode::SERVICE_UNAVAILABLE, error);
         }
-        let accepted = match handshake::negotiate(&request) {
+        let accepted = match handshake::negotiate(&request, self.sessions.compression()) {
             Ok(accepted) => accepted,
             Err(refused) => {
                 let mut response = refuse(refused.status, refused.error);
@@ -59,7 +59,7 @@ impl Upgrade for WebSocketRoute {
         let (upgrade, sessions) = (hyper::upgrade::on(&mut request), self.sessions.clone());
         self.tasks.spawn("upgrade", async move {
             if let Some((stream, read)) = socket(upgrade).await {
-                sessions.run(stream, read, conn.peer.ip());
+                sessions.run(stream, read, conn.peer.ip(), accepted.format);
             }
         });
         let mut response = Response::new(Body::empty());

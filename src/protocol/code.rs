@@ -7,7 +7,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
-    /// Not JSON.
+    /// Not JSON, or not MessagePack where that is spoken.
     BadJson,
     /// JSON, but not a request: a missing, unknown or wrongly typed member.
     BadRequest,
@@ -146,7 +146,8 @@ pub enum Close {
     Normal,
     /// The client broke RFC 6455.
     Protocol,
-    /// A text message that is not UTF-8.
+    /// A text message that is not UTF-8, or a compressed one that does not inflate: in the words of
+    /// RFC 6455, data that is not consistent with the type of the message.
     NotUtf8,
     /// A message above the limit.
     MessageTooLarge,
@@ -158,7 +159,7 @@ pub enum Close {
     SlowConsumer,
     /// Pings went unanswered.
     NoPong,
-    /// Requests kept coming after `rate_limited`.
+    /// Requests kept coming after `rate_limited`, or frames faster than anybody needs.
     RateLimited,
     /// No or wrong credentials.
     Unauthorized,

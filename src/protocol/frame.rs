@@ -6,6 +6,8 @@ use bytes::Bytes;
 const HEADER_ROOM: usize = 4;
 
 const FIN: u8 = 0x80;
+/// In the first frame of a message: it is compressed.
+const RSV1: u8 = 0x40;
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
 
@@ -51,10 +53,23 @@ impl Builder {
         self.len() == 0
     }
 
+    /// What was written so far.
+    pub fn written(&self) -> &[u8] {
+        self.0.get(HEADER_ROOM..).unwrap_or_default()
+    }
+
     /// The whole frame; its payload is the last [`Builder::len`] bytes.
-    pub fn finish(mut self, opcode: Opcode) -> Bytes {
+    pub fn finish(self, opcode: Opcode) -> Bytes {
+        self.build(FIN | opcode as u8)
+    }
+
+    /// As [`Builder::finish`], for a payload that is a whole compressed message.
+    pub fn finish_compressed(self, opcode: Opcode) -> Bytes {
+        self.build(FIN | RSV1 | opcode as u8)
+    }
+
+    fn build(mut self, first: u8) -> Bytes {
         let len = self.len();
-        let first = FIN | opcode as u8;
         let mut header = Vec::with_capacity(10);
         header.push(first);
         if let Ok(short) = u8::try_from(len)

@@ -10,8 +10,10 @@ use crate::{
     delivery::{SubscribeRow, Subscriber},
     protocol::{
         code::{ErrorBody, ErrorCode},
-        command::{self, Command},
+        command::{self, Command, Request, Unreadable},
+        encoding::Encoding,
         event::{Reply, RequestId},
+        msgpack,
         params::{Replay, SnapshotQuery, Subscribe, TopicNames, TopicQuery},
     },
     units::{TokenBucket, now_us},
@@ -71,13 +73,37 @@ impl<'a> Commands<'a> {
         Self { sessions, subscriber, requests, controls, refused: 0 }
     }
 
-    /// Answers one message.
-    pub(super) fn handle(&mut self, text: &str, now: Instant) -> Verdict {
+    /// Answers one text message.
+    pub(super) fn handle_text(&mut self, text: &str, now: Instant) -> Verdict {
+        match self.subscriber.format().encoding {
+            Encoding::Json => self.handle(|| command::parse(text), now),
+            Encoding::MessagePack => {
+                self.handle(|| Err(misplaced("this subprotocol has binary messages only")), now)
+            }
+        }
+    }
+
+    /// Answers one binary message.
+    pub(super) fn handle_binary(&mut self, bytes: &[u8], now: Instant) -> Verdict {
+        match self.subscriber.format().encoding {
+            Encoding::Json => {
+                self.handle(|| Err(misplaced("this subprotocol has text messages only")), now)
+            }
+            Encoding::MessagePack => self.handle(|| unpacked(bytes), now),
+        }
+    }
+
+    /// Answers what `read` reads, if it may be asked now.
+    fn handle(
+        &mut self,
+        read: impl FnOnce() -> Result<Request, Unreadable>,
+        now: Instant,
+    ) -> Verdict {
         if !self.requests.take(1.0, now) {
-            return self.refuse(text, now);
+            return self.refuse(read, now);
         }
         self.refused = 0;
-        match command::parse(text) {
+        match read() {
             Ok(request) => {
                 self.metrics().request(request.command.method());
                 self.answer(&request.id, request.command, now);
@@ -93,13 +119,17 @@ impl<'a> Commands<'a> {
     }
 
     /// Too fast: told so at first, cut off when twice a full burst was refused in a row.
-    fn refuse(&mut self, text: &str, now: Instant) -> Verdict {
+    fn refuse(
+        &mut self,
+        read: impl FnOnce() -> Result<Request, Unreadable>,
+        now: Instant,
+    ) -> Verdict {
         self.refused += 1;
         let rate = self.sessions.settings.limits.requests_per_s;
         if self.refused > rate.saturating_mul(4) {
             return Verdict::Flood;
         }
-        let id = command::parse(text).map_or_else(|unread| unread.id, |request| request.id);
+        let id = read().map_or_else(|unread| unread.id, |request| request.id);
         let message = format!("at most {rate} requests a second, and twice as many at once");
         self.fail(&id, &ErrorBody::new(ErrorCode::RateLimited, message), now);
         Verdict::Continue
@@ -108,17 +138,6 @@ impl<'a> Commands<'a> {
     /// A ping or pong.
     pub(super) fn handle_control(&mut self, now: Instant) -> Verdict {
         if self.controls.take(1.0, now) { Verdict::Continue } else { Verdict::Flood }
-    }
-
-    /// A message that this subprotocol does not have.
-    pub(super) fn handle_binary(&mut self, now: Instant) -> Verdict {
-        if !self.requests.take(1.0, now) {
-            return self.refuse("", now);
-        }
-        let message = "this subprotocol has text messages only";
-        let error = ErrorBody::new(ErrorCode::BadRequest, message);
-        self.fail(&RequestId::Unknown, &error, now);
-        Verdict::Continue
     }
 
     fn answer(&self, id: &RequestId, command: Command, now: Instant) {
@@ -208,6 +227,21 @@ impl<'a> Commands<'a> {
     fn metrics(&self) -> &'a Metrics {
         &self.sessions.metrics
     }
+}
+
+/// A message of the kind that the subprotocol does not have.
+fn misplaced(message: &str) -> Unreadable {
+    unreadable(ErrorBody::new(ErrorCode::BadRequest, message))
+}
+
+/// A request in MessagePack.
+fn unpacked(bytes: &[u8]) -> Result<Request, Unreadable> {
+    let json = msgpack::to_json(bytes).map_err(unreadable)?;
+    command::parse(&json)
+}
+
+fn unreadable(error: ErrorBody) -> Unreadable {
+    Unreadable { id: RequestId::Unknown, method: None, error }
 }
 
 /// An error in answer to a request.

@@ -6,13 +6,19 @@ use axum::http::{
 };
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use crate::protocol::{SUBPROTOCOL_JSON, code::ErrorBody, code::ErrorCode};
+use super::extension;
+use crate::protocol::{
+    code::{ErrorBody, ErrorCode},
+    encoding::{Encoding, Format},
+};
 
 /// An accepted handshake: the headers of the answer with status 101.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accepted {
     /// Headers of the answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// What was agreed upon.
+    pub format: Format,
 }
 
 /// Why a handshake is refused.
@@ -24,11 +30,11 @@ pub struct Refused {
     pub error: ErrorBody,
 }
 
-/// Checks a request for `/v1/ws`.
+/// Checks a request for `/v1/ws`. permessage-deflate is agreed upon where `compression` allows it.
 ///
 /// # Errors
 /// 426 where no WebSocket of version 13 is asked for, 400 where it is asked for wrongly.
-pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
+pub fn negotiate<B>(request: &Request<B>, compression: bool) -> Result<Accepted, Refused> {
     let headers = request.headers();
     let refuse = |status, message: &str| {
         Err(Refused { status, error: ErrorBody::new(ErrorCode::BadRequest, message) })
@@ -58,16 +64,25 @@ pub fn negotiate<B>(request: &Request<B>) -> Result<Accepted, Refused> {
         (header::UPGRADE, HeaderValue::from_static("websocket")),
         (header::SEC_WEBSOCKET_ACCEPT, accept),
     ];
+    let mut encoding = Encoding::default();
     let mut offered = tokens(headers, header::SEC_WEBSOCKET_PROTOCOL).peekable();
     if offered.peek().is_some() {
-        if !offered.any(|protocol| protocol == SUBPROTOCOL_JSON) {
-            let message = format!("of the subprotocols only {SUBPROTOCOL_JSON} is spoken here");
+        let known = |name| Encoding::ALL.into_iter().find(|known| known.subprotocol() == name);
+        // In the client's order: its first is what it likes best.
+        let Some(chosen) = offered.find_map(known) else {
+            let spoken = Encoding::ALL.map(Encoding::subprotocol).join(" and ");
+            let message = format!("the subprotocols spoken here are {spoken}");
             return refuse(StatusCode::BAD_REQUEST, &message);
-        }
-        let spoken = HeaderValue::from_static(SUBPROTOCOL_JSON);
-        answer.push((header::SEC_WEBSOCKET_PROTOCOL, spoken));
+        };
+        encoding = chosen;
+        let name = HeaderValue::from_static(chosen.subprotocol());
+        answer.push((header::SEC_WEBSOCKET_PROTOCOL, name));
     }
-    Ok(Accepted { headers: answer })
+    let extensions = values(headers, header::SEC_WEBSOCKET_EXTENSIONS);
+    let agreed = compression.then(|| extension::negotiate(extensions)).flatten();
+    answer.extend(agreed.map(|agreed| (header::SEC_WEBSOCKET_EXTENSIONS, agreed.answer())));
+    let format = Format { encoding, deflate: agreed.map(|agreed| agreed.window) };
+    Ok(Accepted { headers: answer, format })
 }
 
 fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
@@ -76,11 +91,12 @@ fn single(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     values.next().is_none().then(|| value.trim())
 }
 
+fn values(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok())
+}
+
 fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    headers
-        .get_all(name)
-        .into_iter()
-        .filter_map(|value| value.to_str().ok())
+    values(headers, name)
         .flat_map(|value| value.split(','))
         .map(str::trim)
         .filter(|token| !token.is_empty())
@@ -123,18 +139,34 @@ mod tests {
 
     #[test]
     fn the_example_of_rfc_6455_is_answered_as_there() {
-        let accepted = negotiate(&request(&[])).unwrap();
+        let accepted = negotiate(&request(&[]), true).unwrap();
         let accept = (header::SEC_WEBSOCKET_ACCEPT, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert!(accepted.headers.contains(&(accept.0, HeaderValue::from_static(accept.1))));
     }
 
     #[test]
     fn the_first_known_subprotocol_is_chosen_and_only_unknown_ones_are_refused() {
-        let offer = |offer| negotiate(&request(&[("sec-websocket-protocol", Some(offer))]));
+        let offer = |offer| negotiate(&request(&[("sec-websocket-protocol", Some(offer))]), true);
         let chosen = offer("other, tickwire.v1.json").unwrap();
         let spoken = (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("tickwire.v1.json"));
         assert!(chosen.headers.contains(&spoken));
+        let chosen = offer("tickwire.v9, tickwire.v1.msgpack, tickwire.v1.json").unwrap();
+        assert_eq!(chosen.format.encoding, Encoding::MessagePack);
         assert_eq!(offer("tickwire.v9.json").unwrap_err().status, StatusCode::BAD_REQUEST);
+    }
+
+    #[test]
+    fn compression_is_agreed_upon_only_where_it_is_allowed() {
+        let offer =
+            [("sec-websocket-extensions", Some("permessage-deflate; client_max_window_bits"))];
+        let named = |accepted: &Accepted| {
+            accepted.headers.iter().any(|(name, _)| name == header::SEC_WEBSOCKET_EXTENSIONS)
+        };
+        for allowed in [true, false] {
+            let accepted = negotiate(&request(&offer), allowed).unwrap();
+            assert_eq!((named(&accepted), accepted.format.deflate.is_some()), (allowed, allowed));
+        }
+        assert!(!named(&negotiate(&request(&[]), true).unwrap()));
     }
 
     #[test]
@@ -155,7 +187,11 @@ mod tests {
                 400,
             ),
         ] {
-            assert_eq!(negotiate(&request(changes)).unwrap_err().status, status, "{changes:?}");
+            assert_eq!(
+                negotiate(&request(changes), true).unwrap_err().status,
+                status,
+                "{changes:?}"
+            );
         }
     }
 }

@@ -1,35 +1,62 @@
-//! Frames from a client, by tungstenite: masking, UTF-8, fragments, control frames, limits.
+//! Messages from a client, by tungstenite: masking, UTF-8, fragments, control frames, limits.
 
-use std::io::{self, Read, Write};
+use std::{
+    io::{self, Read, Write},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{
     Error, Message, Utf8Bytes,
-    protocol::{Role, WebSocketConfig, WebSocketContext},
+    error::ProtocolError,
+    protocol::{Role, WebSocketConfig, WebSocketContext, frame::coding::CloseCode},
 };
 
-use crate::protocol::code::Close;
+use super::{
+    deflate::Inflated,
+    frames::{Frames, Piece},
+};
+use crate::{protocol::code::Close, units::TokenBucket};
 
 /// What is read at once. tungstenite zeroes this much at every read, so its default of 128 KiB
 /// costs more than everything else together; requests are short.
 const READ_BUFFER: usize = 512;
+/// Reads that give tungstenite nothing, before others get their turn.
+const EMPTY_READS: usize = 16;
+/// What is kept for the next message; memory beyond it is given back.
+const KEPT: usize = 4096;
+
+/// What a client may send.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// The largest message, also after inflating.
+    pub message_bytes: usize,
+    /// Frames a second, twice as many at once. tungstenite does not tell of fragments, so a
+    /// message of endless empty ones would cost time and show nowhere.
+    pub frames_per_s: f64,
+    /// Whether permessage-deflate was agreed upon.
+    pub deflate: bool,
+}
 
 /// Reads one client.
-pub(super) struct Inbound {
+#[derive(Debug)]
+pub struct Inbound {
     context: WebSocketContext,
+    source: Source,
 }
 
 /// What a client sent.
-pub(super) enum Received {
+#[derive(Debug)]
+pub enum Received {
     /// A text message.
     Text(Utf8Bytes),
-    /// A binary message, which this subprotocol does not have.
-    Binary,
+    /// A binary message.
+    Binary(Bytes),
     /// A ping, pong or a part of a close: it is alive.
     Alive,
-    /// It closes.
-    Closed,
+    /// It closes, and is answered: [`Close::Protocol`] when it gave a code that must not be sent.
+    Closed(Close),
     /// Nothing more for now.
     Nothing,
     /// It broke the rules.
@@ -38,62 +65,214 @@ pub(super) enum Received {
     Gone,
 }
 
+/// Where tungstenite's bytes come from.
+#[derive(Debug)]
+struct Source {
+    frames: Frames,
+    rate: TokenBucket,
+    /// Bytes for tungstenite, from the first that it has not got.
+    ready: Vec<u8>,
+    given: usize,
+    /// What the client did wrong, once `ready` is given.
+    broken: Option<Close>,
+    deflate: Option<Box<Deflate>>,
+}
+
+/// The detour of a connection with permessage-deflate.
+#[derive(Debug)]
+struct Deflate {
+    inflated: Inflated,
+    /// Bytes of the socket, from the first that was not looked at.
+    raw: Vec<u8>,
+    seen: usize,
+}
+
 /// The socket as tungstenite sees it. What it writes (pongs and close frames, each whole) goes to
 /// the outbox, so that it can never land inside a frame that is partly written.
 struct Wire<'a> {
     stream: &'a TcpStream,
+    source: &'a mut Source,
     answers: &'a mut Vec<Bytes>,
 }
 
 impl Inbound {
-    pub(super) fn new(read: Vec<u8>, message_bytes: usize) -> Self {
+    /// `read` is what came behind the handshake.
+    pub fn new(read: Vec<u8>, rules: Rules, now: Instant) -> Self {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             // Each control frame is written at once and whole.
             .write_buffer_size(0)
             .max_write_buffer_size(1024)
-            .max_message_size(Some(message_bytes))
-            .max_frame_size(Some(message_bytes));
-        Self { context: WebSocketContext::from_partially_read(read, Role::Server, Some(config)) }
+            .max_message_size(Some(rules.message_bytes))
+            .max_frame_size(Some(rules.message_bytes));
+        let context = WebSocketContext::new(Role::Server, Some(config));
+        Self { context, source: Source::new(read, rules, now) }
     }
 
     /// The next message. Answers that the protocol itself demands are added to `answers`.
-    pub(super) fn next(&mut self, stream: &TcpStream, answers: &mut Vec<Bytes>) -> Received {
-        let mut wire = Wire { stream, answers };
+    pub fn next(&mut self, stream: &TcpStream, answers: &mut Vec<Bytes>) -> Received {
+        let mut wire = Wire { stream, source: &mut self.source, answers };
         match self.context.read(&mut wire) {
             Ok(Message::Text(text)) => Received::Text(text),
-            Ok(Message::Binary(_)) => Received::Binary,
+            Ok(Message::Binary(bytes)) => Received::Binary(bytes),
             Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
                 // Writes the pong.
                 drop(self.context.flush(&mut wire));
                 Received::Alive
             }
-            Ok(Message::Close(_)) => {
+            Ok(Message::Close(frame)) => {
                 // Writes the close in answer; that this ends the context is no news.
                 drop(self.context.flush(&mut wire));
-                Received::Closed
+                let refused = frame.is_some_and(|frame| frame.code == CloseCode::Protocol);
+                Received::Closed(if refused { Close::Protocol } else { Close::Normal })
             }
-            Err(error) => received(&error),
+            Err(error) => received(&error, wire.source.broken),
         }
     }
 }
 
-fn received(error: &Error) -> Received {
+fn received(error: &Error, broken: Option<Close>) -> Received {
     match error {
         Error::Io(error) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
+        Error::Io(_) => broken.map_or(Received::Gone, Received::Broken),
         Error::Capacity(_) => Received::Broken(Close::MessageTooLarge),
         Error::Utf8(_) => Received::Broken(Close::NotUtf8),
-        Error::Protocol(
-            tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
-        ) => Received::Gone,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Received::Gone,
         Error::Protocol(_) => Received::Broken(Close::Protocol),
         _ => Received::Gone,
     }
 }
 
+impl Source {
+    fn new(mut read: Vec<u8>, rules: Rules, now: Instant) -> Self {
+        let rate = TokenBucket::new(rules.frames_per_s, rules.frames_per_s * 2.0, now);
+        let deflate = rules.deflate.then(|| {
+            let (inflated, raw) = (Inflated::new(rules.message_bytes), std::mem::take(&mut read));
+            Box::new(Deflate { inflated, raw, seen: 0 })
+        });
+        let mut source = Self {
+            frames: Frames::default(),
+            rate,
+            ready: Vec::new(),
+            given: 0,
+            broken: None,
+            deflate,
+        };
+        let good = source.watch(&read, now);
+        read.truncate(good);
+        source.ready = read;
+        source
+    }
+
+    /// Gives `buffer` what is ready, where something is.
+    fn give(&mut self, buffer: &mut [u8]) -> usize {
+        let ready = self.ready.get(self.given..).unwrap_or_default();
+        let count = ready.len().min(buffer.len());
+        if let (Some(to), Some(from)) = (buffer.get_mut(..count), ready.get(..count)) {
+            to.copy_from_slice(from);
+        }
+        self.given += count;
+        if self.given == self.ready.len() {
+            self.given = 0;
+            self.ready.clear();
+            self.ready.shrink_to(KEPT);
+        }
+        count
+    }
+
+    /// Counts the frames in what the socket gave, and finds what tungstenite takes for something
+    /// else. Returns how much of it may be handed on.
+    fn watch(&mut self, bytes: &[u8], now: Instant) -> usize {
+        let (mut rest, mut count) = (bytes, 0_u32);
+        while let Some(piece) = self.frames.next(&mut rest) {
+            let Piece::Head(head) = piece else { continue };
+            count += 1;
+            if head.is_too_long() {
+                self.broken = Some(Close::Protocol);
+                let end = bytes.len() - rest.len();
+                return end.saturating_sub(head.bytes().len());
+            }
+        }
+        self.charge(count, now);
+        if self.broken.is_some() { 0 } else { bytes.len() }
+    }
+
+    fn charge(&mut self, frames: u32, now: Instant) {
+        if !self.rate.take(f64::from(frames), now) {
+            self.broken = Some(Close::RateLimited);
+        }
+    }
+
+    /// Makes something ready out of the raw bytes, or takes them all.
+    fn inflate(&mut self, now: Instant) {
+        let Some(deflate) = &mut self.deflate else { return };
+        let mut rest = deflate.raw.get(deflate.seen..).unwrap_or_default();
+        let (mut count, before) = (0_u32, rest.len());
+        while self.ready.is_empty()
+            && let Some(piece) = self.frames.next(&mut rest)
+        {
+            count += u32::from(matches!(piece, Piece::Head(_)));
+            if let Err(close) = deflate.inflated.take(&piece, &mut self.ready) {
+                self.broken = Some(close);
+                break;
+            }
+        }
+        deflate.seen += before - rest.len();
+        if deflate.seen == deflate.raw.len() {
+            deflate.seen = 0;
+            deflate.raw.clear();
+        }
+        self.charge(count, now);
+    }
+}
+
+impl Wire<'_> {
+    fn read_inflated(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        for _ in 0..EMPTY_READS {
+            let raw = self.source.deflate.as_ref().is_some_and(|deflate| !deflate.raw.is_empty());
+            if !raw {
+                let mut bytes = [0; READ_BUFFER];
+                let count = self.stream.try_read(&mut bytes)?;
+                if count == 0 {
+                    return Ok(0);
+                }
+                if let Some(deflate) = &mut self.source.deflate {
+                    deflate.raw.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                }
+            }
+            self.source.inflate(Instant::now());
+            let given = self.source.give(buffer);
+            if given > 0 {
+                return Ok(given);
+            }
+            if self.source.broken.is_some() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+        }
+        // The socket still counts as readable, so that it is asked again.
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
 impl Read for Wire<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.stream.try_read(buffer)
+        let given = self.source.give(buffer);
+        if given > 0 || buffer.is_empty() {
+            return Ok(given);
+        }
+        if self.source.broken.is_some() {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        if self.source.deflate.is_some() {
+            return self.read_inflated(buffer);
+        }
+        let count = self.stream.try_read(buffer)?;
+        let read = buffer.get(..count).unwrap_or_default();
+        let good = self.source.watch(read, Instant::now());
+        if good == 0 && count > 0 {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(good)
     }
 }
 

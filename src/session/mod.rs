@@ -6,10 +6,13 @@
 //! socket takes nothing more. So no write is ever awaited next to a deadline.
 
 mod commands;
+mod deflate;
+pub mod extension;
+mod frames;
 mod greeting;
 pub mod handshake;
 mod heartbeat;
-mod inbound;
+pub mod inbound;
 mod metrics;
 mod run;
 mod socket;
@@ -22,6 +25,7 @@ use tokio::net::TcpStream;
 use crate::{
     access::{Admission, Limits},
     delivery::{Delivery, TransportKind},
+    protocol::encoding::Format,
     shutdown::{Shutdown, Stage},
     telemetry::Telemetry,
 };
@@ -43,6 +47,8 @@ pub struct Settings {
     pub write_deadline: Duration,
     /// `SO_SNDBUF`.
     pub send_buffer: usize,
+    /// Whether permessage-deflate is negotiated.
+    pub compression: bool,
 }
 
 /// Takes in clients.
@@ -73,8 +79,20 @@ impl Sessions {
         self.shutdown.stage() >= Stage::Draining
     }
 
-    /// Runs a session on an upgraded connection. `read` is what came behind the handshake.
-    pub fn run(self: &Arc<Self>, stream: TcpStream, read: Vec<u8>, address: IpAddr) {
+    /// Whether permessage-deflate is negotiated.
+    pub fn compression(&self) -> bool {
+        self.settings.compression
+    }
+
+    /// Runs a session on an upgraded connection. `read` is what came behind the handshake,
+    /// in which `format` was agreed upon.
+    pub fn run(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        read: Vec<u8>,
+        address: IpAddr,
+        format: Format,
+    ) {
         let Some(seat) = self.delivery.seat(TransportKind::WebSocket) else {
             return;
         };
@@ -88,7 +106,10 @@ impl Sessions {
         let task_seat = seat.clone();
         seat.spawn("session", async move {
             let ended = match TcpStream::from_std(stream) {
-                Ok(stream) => run::run(&sessions, &task_seat, stream, read, admitted).await,
+                Ok(stream) => {
+                    let opened = run::Opened { stream, read, format };
+                    run::run(&sessions, &task_seat, opened, admitted).await
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {

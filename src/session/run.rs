@@ -18,7 +18,7 @@ use super::{
     commands::{Commands, Verdict, failure},
     greeting,
     heartbeat::{Due, Timers},
-    inbound::{Inbound, Received},
+    inbound::{Inbound, Received, Rules},
     socket::{Writer, configure},
 };
 use crate::{
@@ -37,25 +37,37 @@ use crate::{
 const MESSAGES_PER_TURN: usize = 32;
 /// While more of its answers wait, a client's further requests are not read.
 const ANSWERS_WAITING_MAX: usize = 64 << 10;
+/// Frames a second that a client may send in addition to those that end a request: enough for 64 KiB
+/// in pieces of 64 bytes, and too few to keep a shard busy.
+const FRAGMENTS_PER_S: f64 = 1000.0;
 /// What a client may still send while it is being closed.
 const LINGER_BYTES_MAX: usize = 16 << 20;
+
+/// A connection whose handshake is done.
+pub(super) struct Opened {
+    pub(super) stream: TcpStream,
+    /// What came behind the handshake.
+    pub(super) read: Vec<u8>,
+    pub(super) format: Format,
+}
 
 /// Runs a session to its end.
 pub(super) async fn run(
     sessions: &Sessions,
     seat: &Seat,
-    stream: TcpStream,
-    read: Vec<u8>,
+    opened: Opened,
     admitted: Result<Permit, Full>,
 ) -> io::Result<()> {
+    let Opened { stream, read, format } = opened;
     configure(&stream, sessions.settings.send_buffer)?;
     let stream = Arc::new(stream);
     let now = Instant::now();
-    let subscriber = seat.take(Box::new(Writer(stream.clone())), Format::default(), now);
+    let subscriber = seat.take(Box::new(Writer(stream.clone())), format, now);
     let end = match admitted {
         Ok(_permit) => {
             let _connected = sessions.metrics.connected(TransportKind::WebSocket);
-            let mut session = Session::new(sessions, &subscriber, &stream, read, now);
+            let inbound = inbound(sessions, read, format, now);
+            let mut session = Session::new(sessions, &subscriber, &stream, inbound, now);
             session.live().await
         }
         Err(full) => {
@@ -67,13 +79,23 @@ pub(super) async fn run(
     finish(sessions, &subscriber, &stream, end).await
 }
 
+fn inbound(sessions: &Sessions, read: Vec<u8>, format: Format, now: Instant) -> Inbound {
+    let limits = &sessions.settings.limits;
+    let rules = Rules {
+        message_bytes: limits.message_bytes.0,
+        frames_per_s: FRAGMENTS_PER_S + f64::from(limits.requests_per_s),
+        deflate: format.deflate.is_some(),
+    };
+    Inbound::new(read, rules, now)
+}
+
 /// How a session ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     /// The connection is gone.
     Gone,
     /// The client closed, and its close is answered.
-    Answered,
+    Answered(Close),
     /// It is closed by the server.
     Because(Close),
 }
@@ -96,7 +118,7 @@ impl<'a> Session<'a> {
         sessions: &'a Sessions,
         subscriber: &'a Subscriber,
         stream: &'a TcpStream,
-        read: Vec<u8>,
+        inbound: Inbound,
         now: Instant,
     ) -> Self {
         let settings = &sessions.settings;
@@ -112,7 +134,7 @@ impl<'a> Session<'a> {
             subscriber,
             stream,
             commands: Commands::new(sessions, subscriber, now),
-            inbound: Inbound::new(read, settings.limits.message_bytes.0),
+            inbound,
             timers,
             shutdown: sessions.shutdown.clone(),
             told_to_leave: false,
@@ -188,7 +210,7 @@ impl<'a> Session<'a> {
         for _ in 0..MESSAGES_PER_TURN {
             let received = self.inbound.next(self.stream, &mut answers);
             let now = Instant::now();
-            if matches!(received, Received::Closed) {
+            if matches!(received, Received::Closed(_)) {
                 // Nothing may follow the close frame that is the answer.
                 self.subscriber.end();
             }
@@ -200,10 +222,10 @@ impl<'a> Session<'a> {
                 Received::Nothing => return None,
                 Received::Gone => return Some(End::Gone),
                 Received::Broken(close) => return Some(End::Because(close)),
-                Received::Closed => return Some(End::Answered),
+                Received::Closed(close) => return Some(End::Answered(close)),
                 Received::Alive => self.commands.handle_control(now),
-                Received::Text(text) => self.commands.handle(&text, now),
-                Received::Binary => self.commands.handle_binary(now),
+                Received::Text(text) => self.commands.handle_text(&text, now),
+                Received::Binary(bytes) => self.commands.handle_binary(&bytes, now),
             };
             self.timers.heard(now);
             if verdict == Verdict::Flood {
@@ -237,15 +259,14 @@ async fn finish(
 ) -> io::Result<()> {
     let close = match end {
         End::Gone => return Ok(()),
-        End::Answered => Close::Normal,
-        End::Because(close) => close,
+        End::Answered(close) | End::Because(close) => close,
     };
     sessions.metrics.closed(close);
     if close == Close::Draining {
         drained(subscriber, stream, LINGER).await;
     }
     subscriber.end();
-    if end != End::Answered {
+    if !matches!(end, End::Answered(_)) {
         subscriber.send(frame::close(close.code(), close.reason()), Instant::now());
     }
     drained(subscriber, stream, LINGER).await;

@@ -35,7 +35,7 @@ const ANY: &[&str] = &["*"];
 const FOUNDATION: [&str; 4] = ["units", "market", "telemetry", "shutdown"];
 
 /// Files that decide and never act: no clock, no I/O, no task.
-const PURE: [&str; 14] = [
+const PURE: [&str; 18] = [
     "src/market/",
     "src/protocol/",
     "src/upstream/providers/",
@@ -50,6 +50,10 @@ const PURE: [&str; 14] = [
     "src/delivery/view.rs",
     "src/delivery/ledger.rs",
     "src/session/heartbeat.rs",
+    "src/session/handshake.rs",
+    "src/session/extension.rs",
+    "src/session/frames.rs",
+    "src/session/deflate.rs",
 ];
 
 const FILE_LINES_MAX: usize = 400;

@@ -10,8 +10,10 @@
 
 mod support;
 
+mod compression;
 mod delivery;
 mod documents;
+mod encodings;
 mod layering;
 mod life;
 mod limits;

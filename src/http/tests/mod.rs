@@ -94,6 +94,7 @@ fn site_with(public_origins: &[&str]) -> Site {
     let public: Vec<String> = public_origins.iter().map(ToString::to_string).collect();
     let scrapes = telemetry.gauge("test_scrapes", &[]);
     let settings = Settings {
+        compression: false,
         limits: limits.clone(),
         ping_interval: Duration::from_secs(20),
         write_deadline: Duration::from_secs(5),

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message},
+    tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
 };
 
 use super::soon;
@@ -13,6 +13,8 @@ use super::soon;
 /// A client by another library, which checks every frame it gets.
 pub struct Client {
     socket: WebSocketStream<TcpStream>,
+    /// Whether it speaks MessagePack.
+    packed: bool,
     /// Events that came while an answer was waited for.
     early: VecDeque<Value>,
     next_id: u64,
@@ -27,9 +29,20 @@ pub enum Ended {
 
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
+        Self::connect_as(address, None).await
+    }
+
+    /// Connects and offers a subprotocol.
+    pub async fn connect_as(address: SocketAddr, subprotocol: Option<&'static str>) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
-        let (socket, _) = client_async(format!("ws://{address}/v1/ws"), stream).await.unwrap();
-        Self { socket, early: VecDeque::new(), next_id: 1 }
+        let mut request = format!("ws://{address}/v1/ws").into_client_request().unwrap();
+        if let Some(name) = subprotocol {
+            let name = HeaderValue::from_static(name);
+            request.headers_mut().insert("sec-websocket-protocol", name);
+        }
+        let (socket, _) = client_async(request, stream).await.unwrap();
+        let packed = subprotocol.is_some_and(|name| name.ends_with("msgpack"));
+        Self { socket, packed, early: VecDeque::new(), next_id: 1 }
     }
 
     /// Sends any text.
@@ -46,7 +59,13 @@ impl Client {
     pub async fn ask(&mut self, method: &str, params: Value) -> Value {
         let id = self.next_id;
         self.next_id += 1;
-        self.send(json!({"id": id, "method": method, "params": params}).to_string()).await;
+        let request = json!({"id": id, "method": method, "params": params});
+        if self.packed {
+            let packed = rmp_serde::to_vec(&request).unwrap();
+            self.send_message(Message::binary(packed)).await;
+        } else {
+            self.send(request.to_string()).await;
+        }
         loop {
             let message = self.message().await;
             if message.get("type").is_none() {
@@ -111,7 +130,12 @@ impl Client {
         soon("a message", async {
             loop {
                 match self.socket.next().await {
-                    Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                    Some(Ok(Message::Text(text))) if !self.packed => {
+                        return serde_json::from_str(&text).unwrap();
+                    }
+                    Some(Ok(Message::Binary(bytes))) if self.packed => {
+                        return rmp_serde::from_slice(&bytes).unwrap();
+                    }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     other => panic!("{other:?}"),
                 }

@@ -3,11 +3,13 @@
 
 mod client;
 mod events;
+pub mod raw;
 mod server;
 mod upstream;
 
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
+pub use raw::RawEnd;
 pub use server::{Server, server};
 pub use upstream::Upstream;
 

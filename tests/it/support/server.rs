@@ -104,6 +104,13 @@ impl Server {
         Events::new(request.send().await.unwrap())
     }
 
+    /// A client that speaks MessagePack and has read its welcome.
+    pub async fn packed_client(&self) -> Client {
+        let mut client = Client::connect_as(self.address(), Some("tickwire.v1.msgpack")).await;
+        assert_eq!(client.event().await["type"], "welcome");
+        client
+    }
+
     pub async fn get(&self, path: &str) -> (u16, String) {
         let response = self.http.get(format!("http://{}{path}", self.address())).send();
         let response = response.await.unwrap();
