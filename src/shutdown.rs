@@ -72,7 +72,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let span = tracing::info_span!("task", name);
+        let span = tracing::debug_span!("task", name);
         // The handle is dropped on purpose: the tracker waits for the task.
         drop(self.0.spawn(task.instrument(span)));
     }
@@ -82,7 +82,7 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let span = tracing::info_span!("task", name);
+        let span = tracing::debug_span!("task", name);
         // The handle is dropped on purpose: the tracker waits for the task.
         drop(self.0.spawn_on(task.instrument(span), handle));
     }

@@ -97,8 +97,10 @@ impl Outbox {
         Self {
             bounds,
             format,
-            subs: Slab::new(),
-            views: Slab::new(),
+            // Most clients of a large server have one subscription: room for four would be most
+            // of what such a client costs.
+            subs: Slab::with_capacity(1),
+            views: Slab::with_capacity(1),
             order: VecDeque::new(),
             lazy: 0,
             control: VecDeque::new(),

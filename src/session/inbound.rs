@@ -13,7 +13,7 @@ use crate::protocol::code::Close;
 
 /// What is read at once. tungstenite zeroes this much at every read, so its default of 128 KiB
 /// costs more than everything else together; requests are short.
-const READ_BUFFER: usize = 1024;
+const READ_BUFFER: usize = 512;
 
 /// Reads one client.
 pub(super) struct Inbound {

@@ -269,7 +269,8 @@ async fn drained(subscriber: &Subscriber, stream: &TcpStream, patience: Duration
 }
 
 async fn discard_input(stream: &TcpStream) -> io::Result<()> {
-    let mut scratch = [0; 4096];
+    // On the heap: as a part of the task it would cost every session that never comes here.
+    let mut scratch = vec![0; 4096];
     let mut total = 0;
     while total < LINGER_BYTES_MAX {
         stream.readable().await?;
