@@ -55,6 +55,7 @@ async fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
     log(args.log_format);
     let listener = server::bind(config.server.listen).await?;
     let app = App::start(config.clone(), listener).await?;
+    tracing::info!(address = %app.address(), feeds = config.feeds.len(), "serving");
     // Nobody may be reading: that is no reason not to serve.
     drop(cli::announce::announce(&mut io::stdout(), app.address(), &config));
     stopped().await?;

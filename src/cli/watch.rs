@@ -96,9 +96,15 @@ fn print(out: &mut impl Write, message: &Value) -> Result<()> {
 /// An answer: fails when a pattern was refused.
 fn refused(answer: &Value) -> Result<()> {
     let rows = answer.pointer("/result/topics").and_then(Value::as_array);
-    let rows = rows.into_iter().flatten().filter_map(|row| row.get("error"));
-    if let Some(error) = answer.get("error").into_iter().chain(rows).next() {
-        bail!("refused: {}", error.get("message").and_then(Value::as_str).unwrap_or("no reason"));
+    let rows = rows.into_iter().flatten();
+    let text = |value: &Value, path: &str| {
+        value.pointer(path).and_then(Value::as_str).unwrap_or("no reason").to_owned()
+    };
+    if answer.get("error").is_some() {
+        bail!("refused: {}", text(answer, "/error/message"));
+    }
+    if let Some(row) = rows.into_iter().find(|row| row.get("error").is_some()) {
+        bail!("{} is refused: {}", text(row, "/topic"), text(row, "/error/message"));
     }
     Ok(())
 }
@@ -128,6 +134,6 @@ mod tests {
         let answer = json!({"id":1,"result":{"topics":[{"topic":"a.","ok":false,
             "error":{"code":"bad_topic","message":"empty token"}}]}});
         let error = print(&mut Vec::new(), &answer).unwrap_err();
-        assert_eq!(error.to_string(), "refused: empty token");
+        assert_eq!(error.to_string(), "a. is refused: empty token");
     }
 }
