@@ -19,6 +19,9 @@ pub struct FeedConfig {
     /// Where the API is: `https://…`, or `sandbox:/path` for the simulated one; absent means the
     /// provider's public address.
     pub base_url: Option<String>,
+    /// How the API is asked.
+    #[serde(default)]
+    pub transport: Transport,
     /// Canonical symbols to fetch.
     #[serde(default)]
     pub symbols: Vec<String>,
@@ -36,6 +39,9 @@ pub struct FeedConfig {
     /// Whether `/readyz` waits for it.
     #[serde(default)]
     pub required: bool,
+    /// When it is asked.
+    #[serde(default)]
+    pub demand: Demand,
     /// Whether loopback and private addresses may be asked.
     #[serde(default)]
     pub allow_private: bool,
@@ -55,6 +61,28 @@ pub struct FeedConfig {
     /// About how large a message of a `synthetic` feed is, in bytes.
     #[serde(default = "default_payload")]
     pub payload_bytes: usize,
+}
+
+/// How an API is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// By polling.
+    #[default]
+    Rest,
+    /// By a WebSocket that stays open.
+    Ws,
+}
+
+/// When an API is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Demand {
+    /// Whether anybody subscribes or not.
+    #[default]
+    Always,
+    /// Only while somebody subscribes to one of its topics.
+    Subscribed,
 }
 
 /// An id of an API, written as a string or an integer.

@@ -162,3 +162,13 @@ fn a_secret_is_read_from_its_variable_and_never_shown() {
         assert!(!found[0].contains("hunter2"), "{found:?}");
     }
 }
+
+#[test]
+fn what_is_not_offered_is_refused_rather_than_ignored() {
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"mempool\"\nbase_url = \"sandbox:/mempool\"\n";
+    check(&[
+        (&format!("{feed}transport = \"ws\""), "feeds[0].transport", "not offered"),
+        (&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not offered"),
+    ]);
+    assert!(load(&format!("{feed}transport = \"rest\"\ndemand = \"always\"")).is_ok());
+}

@@ -7,7 +7,7 @@ use crate::{
     config::KeyPath,
     market::Symbol,
     units::Span,
-    upstream::config::{BudgetConfig, FeedConfig, ProviderKind},
+    upstream::config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport},
 };
 
 /// The shortest time between polls of any upstream.
@@ -49,6 +49,16 @@ impl Checks<'_> {
                 feed.name
             );
             self.refuse(path.key("name"), message);
+        }
+        // Known keys whose other value this version does not offer: an option that is not applied
+        // must not look as if it were.
+        if feed.transport == Transport::Ws {
+            let message = "ws is not offered by this version: use rest".to_owned();
+            self.refuse(path.key("transport"), message);
+        }
+        if feed.demand == Demand::Subscribed {
+            let message = "subscribed is not offered by this version: use always".to_owned();
+            self.refuse(path.key("demand"), message);
         }
         self.symbols(feed, path);
         self.times(feed, path);
