@@ -11,6 +11,7 @@
 mod support;
 
 mod compression;
+mod conformance;
 mod delivery;
 mod documents;
 mod encodings;
