@@ -50,6 +50,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 const MESSAGE_BYTES: usize = 16 << 20;
 const CONNECTIONS: usize = 64;
+const UNSENT_BYTES: usize = 64 << 10;
 const LINGER: Duration = Duration::from_secs(1);
 
 #[tokio::main]
@@ -60,7 +61,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (tasks, (_running, shutdown)) = (Tasks::default(), shutdown::channel());
     let echoes = tasks.clone();
     let router = Router::new().fallback(move |request| answer(request, echoes.clone()));
-    server::serve(listener, router, CONNECTIONS, tasks, shutdown).await;
+    server::serve(listener, router, CONNECTIONS, UNSENT_BYTES, tasks, shutdown).await;
     Ok(())
 }
 
