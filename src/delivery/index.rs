@@ -191,6 +191,14 @@ impl Index {
         Some(entry.catch_up(outlet, &self.hub, clients, now, touched))
     }
 
+    /// The update at the shard's position, where history still has it: what is newer than that has
+    /// not been offered to anybody here.
+    pub(super) fn last_offered(&self, slot: &Slot) -> Option<Arc<Issued>> {
+        let position = self.entry(slot.id())?.position;
+        let (kept, _) = slot.history(position, 1);
+        kept.into_iter().find(|issued| issued.update.seq == position)
+    }
+
     /// Lets `topic` reach the client under subscription `sub`, from the shard's position on. Also
     /// tells whether it did not reach it before.
     pub(super) fn attach(

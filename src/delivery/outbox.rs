@@ -150,7 +150,7 @@ impl Outbox {
         sub.ledger.published += 1;
         sub.ledger.queued += 1;
         self.tally.offered += 1;
-        if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.sub == topic.sub) {
+        if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.cut.is_none()) {
             cursor.end = offer.issued.update.seq;
             return;
         }
@@ -196,7 +196,7 @@ impl Outbox {
         self.promote(view);
         self.follow(view);
         self.count_in(view, &item);
-        self.order.push_back(Token::Update { view, sub, item });
+        self.order.push_back(Token::Update { view, sub, item, history: false });
         while self.queued_updates > self.bounds.updates || self.queued_bytes > self.bounds.bytes {
             if !self.drop_oldest_of_fullest() {
                 break;
@@ -282,6 +282,9 @@ impl Outbox {
     /// From now on `sub` is whose the topic of `view` is, by options that have not applied to it
     /// before: what the former rate held back waits no longer.
     pub(super) fn assign(&mut self, view: u32, sub: u32) {
+        if self.views.get(view as usize).is_some_and(|topic| topic.sub != sub) {
+            self.cut(view);
+        }
         if let Some(topic) = self.views.get_mut(view as usize) {
             topic.sub = sub;
             topic.next_allowed = None;

@@ -59,6 +59,9 @@ impl ClientState {
             .is_some_and(|position| self.go_on(beginning, options, position.seq, now));
         let wanted = options.snapshot || resume.is_some();
         if let Some(last) = head.last.as_ref().filter(|_| !reached && wanted) {
+            if self.outbox.cut(*view) {
+                self.remember(*view, options, Some(last));
+            }
             self.outbox.push_snapshot(*view, last.clone());
         }
         reached

@@ -231,7 +231,7 @@ fn take_over(index: &mut Index, key: u32, state: &mut ClientState, slot: &Arc<Sl
     let options = state.outbox.subs.get(next as usize).map(|sub| sub.options.clone());
     let attached = index.attach(key, state, slot, next);
     if let (Some((view, _)), Some(options)) = (attached, options) {
-        state.remember(view, &options, slot.last().as_ref());
+        state.remember(view, &options, index.last_offered(slot).as_ref());
     }
 }
 
@@ -289,15 +289,8 @@ impl ClientState {
     /// Adds a subscription, or replaces the options of one that there is. Its ledger and what
     /// waits for it stay.
     fn put(&mut self, pattern: &Pattern, terms: Terms<'_>) -> Result<Put, ErrorBody> {
-        let options = terms.options.clone();
         if let Some(sub) = self.find(pattern) {
-            let known = self.outbox.subs.get_mut(sub as usize);
-            let changed = known.is_some_and(|known| {
-                let changed = known.options != options;
-                known.failure_told &= !changed;
-                known.options = options;
-                changed
-            });
+            let changed = self.outbox.replace_options(sub, terms.options);
             return Ok(Put { sub, new: false, changed });
         }
         let most = terms.limits.topics;
@@ -307,7 +300,7 @@ impl ClientState {
         }
         let sub = Subscription {
             pattern: pattern.clone(),
-            options,
+            options: terms.options.clone(),
             matched: 0,
             ledger: Ledger::default(),
             failure_told: false,

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use super::stage::Memory;
+use super::{options::Options, stage::Memory};
 use crate::{
     hub::{Issued, Slot, StatusChange},
     protocol::code::GapReason,
@@ -41,13 +41,22 @@ pub(super) struct Item {
     pub(super) variant: Option<Bytes>,
 }
 
-/// Numbers `next` to `end` are still to be read from history. While there is one, later updates
-/// only move its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Numbers `next` to `end` are still to be read from history. Later updates only move its end,
+/// unless it is cut.
+#[derive(Debug)]
 pub(super) struct Cursor {
     pub(super) next: u64,
     pub(super) end: u64,
     pub(super) sub: u32,
+    pub(super) cut: Option<Box<Cut>>,
+}
+
+/// Something else of the topic stands behind the cursor: a snapshot, or updates of another
+/// subscription or by other options. What is left to read is judged as if that were not there.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub(super) options: Options,
+    pub(super) memory: Memory,
 }
 
 /// A waiting update of mode `latest`.
@@ -84,8 +93,9 @@ pub(super) struct Gap {
 /// A place in the order in which a client is written to.
 #[derive(Debug)]
 pub(super) enum Token {
-    /// An update of mode `every`.
-    Update { view: u32, sub: u32, item: Item },
+    /// An update of mode `every`; one that was read from `history` is not counted against the
+    /// bounds, since no more than a window is read ahead.
+    Update { view: u32, sub: u32, item: Item, history: bool },
     /// Whatever is the newest of a `latest` topic when its turn comes.
     Latest { view: u32 },
     /// A topic's value at the moment of subscribing, encoded when its turn comes.

@@ -18,7 +18,8 @@ impl Outbox {
         for token in &self.order {
             let view = self.views.get(token.view() as usize).expect("a place of no view");
             match token {
-                Token::Update { view, sub, item } => {
+                Token::Update { sub, history: true, .. } => *queued.entry(*sub).or_default() += 1,
+                Token::Update { view, sub, item, .. } => {
                     updates += 1;
                     bytes += item.frame().len();
                     *waiting.entry(*view).or_default() += 1;
@@ -35,8 +36,9 @@ impl Outbox {
                 Token::Ready { frame, .. } => assert!(!frame.is_empty()),
                 Token::Replay { view: key } => {
                     assert!(replays.insert(*key), "two places of one cursor");
-                    let cursor = view.cursor.expect("a place of no cursor");
+                    let cursor = view.cursor.as_ref().expect("a place of no cursor");
                     assert!(cursor.left() > 0);
+                    assert!(cursor.cut.is_some() || cursor.sub == view.sub);
                     *queued.entry(cursor.sub).or_default() += cursor.left();
                 }
                 Token::Gap { gap, .. } => assert!(gap.from <= gap.to && gap.dropped > 0),

@@ -16,7 +16,7 @@ impl Outbox {
         };
         let count = to - from + 1;
         owner.ledger.published += count;
-        if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.sub == sub) {
+        if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.cut.is_none()) {
             // What history no longer has is found missing when its turn comes.
             owner.ledger.queued += count;
             self.tally.offered += count;
@@ -58,12 +58,14 @@ impl Outbox {
     pub(super) fn drop_oldest_of_fullest(&mut self) -> bool {
         let victim = if self.views.len() == 1 {
             // The usual slow client: no need to look for the fullest.
-            self.order.iter().position(|token| matches!(token, Token::Update { .. }))
+            self.order
+                .iter()
+                .position(|token| matches!(token, Token::Update { history: false, .. }))
         } else {
             self.oldest_of_fullest()
         };
         let Some(index) = victim else { return false };
-        let Some(Token::Update { view, sub, item }) = self.order.get(index) else {
+        let Some(Token::Update { view, sub, item, .. }) = self.order.get(index) else {
             return false;
         };
         let (view, sub, seq, len) = (*view, *sub, item.issued.update.seq, item.frame().len());
@@ -100,7 +102,7 @@ impl Outbox {
     fn oldest_of_fullest(&self) -> Option<usize> {
         let (mut victim, mut most) = (None, 0);
         for (index, token) in self.order.iter().enumerate() {
-            if let Token::Update { view, .. } = token
+            if let Token::Update { view, history: false, .. } = token
                 && let Some(topic) = self.views.get(*view as usize)
                 && topic.waiting > most
             {
@@ -129,7 +131,11 @@ impl Outbox {
         let (views, held) = (&mut self.views, &mut self.held);
         let (queued_updates, queued_bytes) = (&mut self.queued_updates, &mut self.queued_bytes);
         self.order.retain(|token| match token {
-            Token::Update { view, sub: owner, item } if *owner == sub => {
+            Token::Update { sub: owner, history: true, .. } if *owner == sub => {
+                lost += 1;
+                false
+            }
+            Token::Update { view, sub: owner, item, .. } if *owner == sub => {
                 lost += 1;
                 *queued_updates -= 1;
                 *queued_bytes -= item.frame().len();
@@ -152,7 +158,7 @@ impl Outbox {
             Token::Ready { sub: owner, .. } => *owner != Some(sub),
             Token::Replay { view } => views
                 .get(*view as usize)
-                .and_then(|topic| topic.cursor)
+                .and_then(|topic| topic.cursor.as_ref())
                 .is_some_and(|cursor| cursor.sub != sub),
             Token::Update { .. } | Token::Snapshot { .. } | Token::Status { .. } => true,
         });

@@ -5,7 +5,8 @@ use super::{Loss, Outbox, WINDOW};
 use crate::{
     delivery::{
         offer::Offer,
-        view::{Cursor, Gap, Token},
+        options::Options,
+        view::{Cursor, Cut, Gap, Token, View},
     },
     protocol::code::GapReason,
 };
@@ -19,14 +20,15 @@ impl Outbox {
         let Some(topic) = self.views.get_mut(view as usize).filter(|_| !self.closed) else {
             return;
         };
-        let cursor = Cursor { next, end, sub: topic.sub };
+        let cursor = Cursor { next, end, sub: topic.sub, cut: None };
         let Some(owner) = self.subs.get_mut(topic.sub as usize).filter(|_| cursor.left() > 0)
         else {
             return;
         };
-        owner.ledger.published += cursor.left();
-        owner.ledger.queued += cursor.left();
-        self.tally.offered += cursor.left();
+        let left = cursor.left();
+        owner.ledger.published += left;
+        owner.ledger.queued += left;
+        self.tally.offered += left;
         topic.cursor = Some(cursor);
         self.push_lazy(Token::Replay { view });
     }
@@ -40,6 +42,37 @@ impl Outbox {
             self.tally.offered += count;
             self.tally.conflated += count;
         }
+    }
+
+    /// What is left to read of `view` stays what it was: later updates do not join it any more, and
+    /// neither other options nor another subscription change it. True when there is something.
+    pub(in crate::delivery) fn cut(&mut self, view: u32) -> bool {
+        let Some(topic) = self.views.get_mut(view as usize) else { return false };
+        let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.cut.is_none()) else {
+            return false;
+        };
+        let Some(owner) = self.subs.get(cursor.sub as usize) else { return false };
+        let (options, memory) = (owner.options.clone(), topic.memory);
+        cursor.cut = Some(Box::new(Cut { options, memory }));
+        true
+    }
+
+    /// Gives `sub` other options. True when they differ.
+    pub(in crate::delivery) fn replace_options(&mut self, sub: u32, options: &Options) -> bool {
+        let known = self.subs.get(sub as usize);
+        if known.is_none_or(|known| known.options == *options) {
+            return false;
+        }
+        let of_sub = |(_, topic): &(usize, &View)| topic.sub == sub && topic.cursor.is_some();
+        let keys = self.views.iter().filter(of_sub).filter_map(|(key, _)| u32::try_from(key).ok());
+        for view in keys.collect::<Vec<_>>() {
+            self.cut(view);
+        }
+        if let Some(known) = self.subs.get_mut(sub as usize) {
+            known.options = options.clone();
+            known.failure_told = false;
+        }
+        true
     }
 
     /// Puts updates from history where they belong among what is written next.
@@ -66,19 +99,32 @@ impl Outbox {
             at += 1;
         }
         let mut read = 0;
+        self.exchange_terms(view, &mut cursor);
         for issued in kept.iter().take_while(|issued| issued.update.seq <= cursor.end) {
             read += 1;
             cursor.next = issued.update.seq + 1;
             if let Some(item) = self.pass(view, cursor.sub, &Offer::new(issued)) {
-                self.count_in(view, &item);
-                self.order.insert(at, Token::Update { view, sub: cursor.sub, item });
+                let sub = cursor.sub;
+                self.order.insert(at, Token::Update { view, sub, item, history: true });
                 at += 1;
             }
         }
+        self.exchange_terms(view, &mut cursor);
         if cursor.left() > 0 {
             self.resume_later(view, cursor, at);
         }
         read
+    }
+
+    /// Swaps what applies to the topic now with what applies to a cursor that was cut.
+    fn exchange_terms(&mut self, view: u32, cursor: &mut Cursor) {
+        if let Some(cut) = &mut cursor.cut
+            && let Some(owner) = self.subs.get_mut(cursor.sub as usize)
+            && let Some(topic) = self.views.get_mut(view as usize)
+        {
+            std::mem::swap(&mut owner.options, &mut cut.options);
+            std::mem::swap(&mut topic.memory, &mut cut.memory);
+        }
     }
 
     /// History has lost what was to be read: the client is too slow for it.
@@ -96,12 +142,12 @@ impl Outbox {
         let token = Token::Replay { view };
         self.lazy += 1;
         let Some(topic) = self.views.get_mut(view as usize) else { return };
-        topic.cursor = Some(cursor);
-        if topic.sub == cursor.sub {
-            // Other topics get their turn. Nothing of this one waits behind it.
+        // Where nothing of this topic waits behind it, other topics get their turn.
+        if cursor.cut.is_none() {
             self.order.push_back(token);
         } else {
             self.order.insert(place, token);
         }
+        topic.cursor = Some(cursor);
     }
 }

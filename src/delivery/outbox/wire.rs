@@ -162,7 +162,8 @@ impl Outbox {
             return Some(Partial { frame, written: 0, credit: None });
         }
         match self.order.pop_front()? {
-            Token::Update { view, sub, item } => {
+            Token::Update { sub, item, history: true, .. } => Some(Partial::update(item, sub)),
+            Token::Update { view, sub, item, .. } => {
                 self.queued_updates -= 1;
                 self.queued_bytes -= item.frame().len();
                 if let Some(topic) = self.views.get_mut(view as usize) {
