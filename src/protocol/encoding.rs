@@ -80,7 +80,7 @@ impl Format {
 
     fn seal(self, opcode: Opcode, plain: Builder) -> Bytes {
         if let Some(window) = self.window_for(plain.len()) {
-            let mut packed = Builder::with_capacity(plain.len());
+            let mut packed = Builder::with_capacity(plain.len() * 3 / 4);
             if deflate::compress(plain.written(), window, packed.payload()) {
                 return packed.finish_compressed(opcode);
             }
