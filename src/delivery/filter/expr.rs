@@ -265,12 +265,12 @@ fn equal(pair: &[Expr; 2], scope: &Scope<'_>) -> Result<bool, Stop> {
 
 fn within(needle: &Expr, list: &[Expr], scope: &Scope<'_>) -> Result<bool, Stop> {
     let needle = needle.evaluate(scope)?;
+    let mut found = false;
     for expr in list {
-        if needle.equals(&expr.evaluate(scope)?) {
-            return Ok(true);
-        }
+        // All of them, also behind a match: a list with an element that fails is itself a failure.
+        found |= needle.equals(&expr.evaluate(scope)?);
     }
-    Ok(false)
+    Ok(found)
 }
 
 fn double<'a>(value: &Value<'a>) -> Result<Value<'a>, What> {

@@ -1,6 +1,6 @@
 //! A client of Server-Sent Events: the same delivery as over a WebSocket, behind an HTTP response.
 //!
-//! Delivery writes frames into a [`pipe::Pipe`], the response's body takes events out of it. The
+//! Delivery writes frames into a `pipe::Pipe`, the response's body takes events out of it. The
 //! body is pulled only while the connection takes something, so what must happen when it does not
 //! (the write deadline, the end) is the business of a task.
 
