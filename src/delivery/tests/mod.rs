@@ -6,6 +6,7 @@ mod model;
 mod overflow;
 mod random;
 mod rates;
+mod resuming;
 mod status;
 mod steps;
 mod stress;
