@@ -115,10 +115,16 @@ impl Client {
         self.state.lock()
     }
 
-    /// Offers an update. True when a flush has become due.
-    pub(super) fn offer(&self, view: u32, offer: &Offer<'_>, now: Instant) -> bool {
+    /// Offers updates, each of the topic of a view. True when a flush has become due.
+    pub(super) fn offer<'o, 'u: 'o>(
+        &self,
+        offers: impl Iterator<Item = (u32, &'o Offer<'u>)>,
+        now: Instant,
+    ) -> bool {
         let mut state = self.lock();
-        state.outbox.offer(view, offer, now);
+        for (view, offer) in offers {
+            state.outbox.offer(view, offer, now);
+        }
         !std::mem::replace(&mut state.touched, true)
     }
 
@@ -217,7 +223,7 @@ impl Client {
                     state.flow.progress = now;
                     state.flow.said = now;
                     any = true;
-                    state.outbox.taken(bytes, now, |update| latencies.delivered(update));
+                    state.outbox.taken(bytes, now, |letter| latencies.delivered(letter));
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -8,6 +8,7 @@ mod filter;
 mod history;
 mod index;
 mod ledger;
+mod marks;
 mod metrics;
 mod offer;
 mod options;
