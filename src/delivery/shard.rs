@@ -77,13 +77,24 @@ impl Shard {
                 tokio::select! {
                     () = dispatcher.supervise(receiver) => {}
                     () = async {
-                        stop.reached(Stage::Closing).await;
+                        // Sessions look at the stage when they are woken: to wait for it would take
+                        // each of them some 200 bytes.
+                        for stage in [Stage::Draining, Stage::Closing] {
+                            stop.reached(stage).await;
+                            dispatcher.wake_all();
+                        }
                         sessions.wait().await;
                     } => {}
                 }
             });
         })?;
         Ok(shard)
+    }
+
+    fn wake_all(&self) {
+        for (_, client) in &self.index.lock().clients {
+            client.wake();
+        }
     }
 
     /// Where tasks of this shard's clients run.

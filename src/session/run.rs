@@ -1,9 +1,11 @@
 //! The life of one session.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -30,7 +32,7 @@ use crate::{
         event::RequestId,
         frame::{self, Opcode},
     },
-    shutdown::{Shutdown, Stage},
+    shutdown::Stage,
 };
 
 /// Messages read before the shard's other tasks get their turn.
@@ -76,7 +78,8 @@ pub(super) async fn run(
             End::Because(Close::TooManyConnections)
         }
     };
-    finish(sessions, &subscriber, &stream, end).await
+    // On the heap: it is needed once, and would be a third of every session until then.
+    Box::pin(finish(sessions, &subscriber, &stream, end)).await
 }
 
 fn inbound(sessions: &Sessions, read: Vec<u8>, format: Format, now: Instant) -> Inbound {
@@ -100,6 +103,19 @@ enum End {
     Because(Close),
 }
 
+/// What a session waited for.
+#[derive(Debug, Default)]
+struct Happened {
+    /// The socket is in error.
+    gone: bool,
+    /// The shutdown has come to the next stage.
+    leave: bool,
+    writable: bool,
+    readable: bool,
+    /// A deadline may have passed.
+    timed: bool,
+}
+
 struct Session<'a> {
     sessions: &'a Sessions,
     subscriber: &'a Subscriber,
@@ -107,7 +123,6 @@ struct Session<'a> {
     commands: Commands<'a>,
     inbound: Inbound,
     timers: Timers,
-    shutdown: Shutdown,
     told_to_leave: bool,
     /// Whether the reader may hold messages that were not dealt with yet.
     unread: bool,
@@ -136,7 +151,6 @@ impl<'a> Session<'a> {
             commands: Commands::new(sessions, subscriber, now),
             inbound,
             timers,
-            shutdown: sessions.shutdown.clone(),
             told_to_leave: false,
             // What came behind the handshake is there without the socket becoming readable.
             unread: true,
@@ -158,36 +172,59 @@ impl<'a> Session<'a> {
                 _ => continue,
             }
             timer.as_mut().reset(self.timers.next(&flow).into());
-            if let Some(end) = self.wait(&flow, timer.as_mut()).await {
+            let (write, read) = (flow.waiting, flow.control_bytes <= ANSWERS_WAITING_MAX);
+            if read && self.unread {
+                tokio::task::yield_now().await;
+            }
+            // One poll over all that may happen: as futures of their own, the waits would be half of
+            // what a session takes in memory.
+            let happened = poll_fn(|context| self.poll(context, write, read, timer.as_mut())).await;
+            if let Some(end) = self.deal_with(happened) {
                 return end;
             }
         }
     }
 
-    /// Waits for the next thing to happen and deals with it.
-    async fn wait(&mut self, flow: &Flow, timer: Pin<&mut Sleep>) -> Option<End> {
+    /// Ready with all that has happened.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        write: bool,
+        read: bool,
+        timer: Pin<&mut Sleep>,
+    ) -> Poll<Happened> {
+        let mut happened = Happened::default();
+        // The first, so that a stage that is reached from here on wakes this task.
+        let woken = self.subscriber.poll_woken(context).is_ready();
         let stage = if self.told_to_leave { Stage::Closing } else { Stage::Draining };
-        let may_read = flow.control_bytes <= ANSWERS_WAITING_MAX;
-        let mut shutdown = self.shutdown.clone();
-        tokio::select! {
-            () = shutdown.reached(stage) => return self.leave(),
-            ready = self.stream.writable(), if flow.waiting => {
-                if ready.is_err() {
-                    return Some(End::Gone);
-                }
-                self.subscriber.writable(Instant::now());
-            }
-            () = tokio::task::yield_now(), if may_read && self.unread => return self.read(),
-            ready = self.stream.readable(), if may_read && !self.unread => {
-                if ready.is_err() {
-                    return Some(End::Gone);
-                }
-                return self.read();
-            }
-            () = self.subscriber.woken() => {}
-            () = timer => self.subscriber.flush(Instant::now()),
+        happened.leave = self.sessions.shutdown.stage() >= stage;
+        let mut ready = |polled: Poll<io::Result<()>>| {
+            happened.gone |= matches!(polled, Poll::Ready(Err(_)));
+            polled.is_ready()
+        };
+        let writable = write && ready(self.stream.poll_write_ready(context));
+        let readable = read && (self.unread || ready(self.stream.poll_read_ready(context)));
+        let timed = timer.poll(context).is_ready();
+        (happened.writable, happened.readable, happened.timed) = (writable, readable, timed);
+        let any = woken || timed || writable || readable || happened.leave;
+        if any { Poll::Ready(happened) } else { Poll::Pending }
+    }
+
+    fn deal_with(&mut self, happened: Happened) -> Option<End> {
+        if happened.gone {
+            return Some(End::Gone);
         }
-        None
+        if happened.leave
+            && let Some(end) = self.leave()
+        {
+            return Some(end);
+        }
+        if happened.writable {
+            self.subscriber.writable(Instant::now());
+        } else if happened.timed {
+            self.subscriber.flush(Instant::now());
+        }
+        if happened.readable { self.read() } else { None }
     }
 
     fn on_time(&mut self, flow: &Flow) -> Due {
