@@ -74,7 +74,7 @@ pub(super) struct Outbox {
     lazy: usize,
     control: VecDeque<Bytes>,
     control_bytes: usize,
-    partial: Option<Partial>,
+    partial: Option<Box<Partial>>,
     queued_updates: usize,
     queued_bytes: usize,
     /// Topics that `max_rate` holds back, by when that ends.

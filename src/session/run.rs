@@ -45,51 +45,49 @@ const FRAGMENTS_PER_S: f64 = 1000.0;
 /// What a client may still send while it is being closed.
 const LINGER_BYTES_MAX: usize = 16 << 20;
 
-/// A connection whose handshake is done.
-pub(super) struct Opened {
-    pub(super) stream: TcpStream,
-    /// What came behind the handshake.
-    pub(super) read: Vec<u8>,
-    pub(super) format: Format,
+/// A session that has a place on its shard.
+pub(super) struct Taken {
+    pub(super) subscriber: Subscriber,
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) inbound: Inbound,
 }
 
-/// Runs a session to its end.
-pub(super) async fn run(
+/// Takes a place on the shard of `seat`, on whose event loop this must be called. `read` is what
+/// came behind the handshake.
+pub(super) fn take(
     sessions: &Sessions,
     seat: &Seat,
-    opened: Opened,
-    admitted: Result<Permit, Full>,
-) -> io::Result<()> {
-    let Opened { stream, read, format } = opened;
+    stream: std::net::TcpStream,
+    read: Vec<u8>,
+    format: Format,
+) -> io::Result<Taken> {
+    let stream = TcpStream::from_std(stream)?;
     configure(&stream, sessions.settings.send_buffer)?;
-    let stream = Arc::new(stream);
-    let now = Instant::now();
+    let (stream, now) = (Arc::new(stream), Instant::now());
     let subscriber = seat.take(Box::new(Writer(stream.clone())), format, now);
-    let end = match admitted {
-        Ok(_permit) => {
-            let _connected = sessions.metrics.connected(TransportKind::WebSocket);
-            let inbound = inbound(sessions, read, format, now);
-            let mut session = Session::new(sessions, &subscriber, &stream, inbound, now);
-            session.live().await
-        }
-        Err(full) => {
-            let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
-            subscriber.say(&failure(&RequestId::Unknown, &error), now);
-            End::Because(Close::TooManyConnections)
-        }
-    };
-    // On the heap: it is needed once, and would be a third of every session until then.
-    Box::pin(finish(sessions, &subscriber, &stream, end)).await
-}
-
-fn inbound(sessions: &Sessions, read: Vec<u8>, format: Format, now: Instant) -> Inbound {
     let limits = &sessions.settings.limits;
     let rules = Rules {
         message_bytes: limits.message_bytes.0,
         frames_per_s: FRAGMENTS_PER_S + f64::from(limits.requests_per_s),
         deflate: format.deflate.is_some(),
     };
-    Inbound::new(read, rules, now)
+    Ok(Taken { subscriber, stream, inbound: Inbound::new(read, rules, now) })
+}
+
+/// Runs a session to its end.
+pub(super) async fn run(sessions: Arc<Sessions>, mut taken: Taken, permit: Permit) {
+    let connected = sessions.metrics.connected(TransportKind::WebSocket);
+    let end = Session::new(&sessions, &mut taken, Instant::now()).live().await;
+    drop((connected, permit));
+    // On the heap: it is needed once, and would be a third of every session until then.
+    Box::pin(finish(&sessions, &taken, end)).await;
+}
+
+/// Tells a client for which there is no room.
+pub(super) async fn refuse(sessions: Arc<Sessions>, taken: Taken, full: Full) {
+    let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
+    taken.subscriber.say(&failure(&RequestId::Unknown, &error), Instant::now());
+    finish(&sessions, &taken, End::Because(Close::TooManyConnections)).await;
 }
 
 /// How a session ends.
@@ -121,7 +119,7 @@ struct Session<'a> {
     subscriber: &'a Subscriber,
     stream: &'a TcpStream,
     commands: Commands<'a>,
-    inbound: Inbound,
+    inbound: &'a mut Inbound,
     timers: Timers,
     told_to_leave: bool,
     /// Whether the reader may hold messages that were not dealt with yet.
@@ -129,13 +127,8 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(
-        sessions: &'a Sessions,
-        subscriber: &'a Subscriber,
-        stream: &'a TcpStream,
-        inbound: Inbound,
-        now: Instant,
-    ) -> Self {
+    fn new(sessions: &'a Sessions, taken: &'a mut Taken, now: Instant) -> Self {
+        let Taken { subscriber, stream, inbound } = taken;
         let settings = &sessions.settings;
         let timers = Timers::new(
             settings.ping_interval,
@@ -288,14 +281,10 @@ impl<'a> Session<'a> {
 
 /// Says why, and gives the client time to read it: closing a socket with unread input would reset
 /// the connection and take the close frame with it.
-async fn finish(
-    sessions: &Sessions,
-    subscriber: &Subscriber,
-    stream: &TcpStream,
-    end: End,
-) -> io::Result<()> {
+async fn finish(sessions: &Sessions, taken: &Taken, end: End) {
+    let Taken { subscriber, stream, .. } = taken;
     let close = match end {
-        End::Gone => return Ok(()),
+        End::Gone => return,
         End::Answered(close) | End::Because(close) => close,
     };
     sessions.metrics.closed(close);
@@ -307,9 +296,10 @@ async fn finish(
         subscriber.send(frame::close(close.code(), close.reason()), Instant::now());
     }
     drained(subscriber, stream, LINGER).await;
-    socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)?;
+    if let Err(error) = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
+        return tracing::debug!(%error, "a session ended before its close was taken");
+    }
     drop(timeout(LINGER, discard_input(stream)).await);
-    Ok(())
 }
 
 /// Waits until all that waits is written.

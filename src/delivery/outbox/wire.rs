@@ -1,6 +1,6 @@
 //! From the queues to the socket: what is next, and what the kernel took of it.
 
-use std::{io::IoSlice, sync::Arc, time::Instant};
+use std::{collections::VecDeque, io::IoSlice, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -125,7 +125,7 @@ impl Outbox {
     /// The next frames to write, in `out`; returns how many there are. Call [`Outbox::prepare`]
     /// first and tell [`Outbox::taken`] how many bytes of them the kernel took.
     pub(in crate::delivery) fn slices<'a>(&'a self, out: &mut [IoSlice<'a>; WINDOW]) -> usize {
-        let partial = self.partial.iter().map(Partial::left);
+        let partial = self.partial.iter().map(|part| part.left());
         let control = self.control.iter().map(|frame| &frame[..]);
         let order = self.order.iter().map_while(|token| self.frame_of(token));
         let mut count = 0;
@@ -175,7 +175,7 @@ impl Outbox {
         {
             let len = next.bytes().len();
             if bytes < len {
-                self.partial = Some(Partial { next, written: bytes });
+                self.partial = Some(Box::new(Partial { next, written: bytes }));
                 return;
             }
             bytes -= len;
@@ -198,6 +198,10 @@ impl Outbox {
     fn pop(&mut self, now: Instant) -> Option<Next> {
         if let Some(frame) = self.control.pop_front() {
             self.control_bytes -= frame.len();
+            if self.control.is_empty() {
+                // Answers are rare: room for four of them would be much of an idle client.
+                self.control = VecDeque::new();
+            }
             return Some(Next::Frame(frame));
         }
         match self.order.pop_front()? {
