@@ -1,11 +1,12 @@
 //! `[limits]`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::ByteSize;
 
 /// How much one client, one address and all of them may use.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Sessions in the whole server.

@@ -12,6 +12,7 @@ mod validate;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
@@ -30,7 +31,7 @@ pub const DEFAULT: &str = include_str!("../../config/default.toml");
 pub const DEFAULT_NAME: &str = "built-in default.toml";
 
 /// Everything that can be configured. Each section is its part's own type.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where and how to listen.

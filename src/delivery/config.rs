@@ -1,12 +1,14 @@
 //! `[delivery]`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::{ByteSize, Span};
 
 /// How updates wait and are written.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Delivery")]
 pub struct Config {
     /// Waiting `every` updates of a connection; on overflow the topic with most waiting loses its
     /// oldest.

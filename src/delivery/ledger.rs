@@ -1,10 +1,11 @@
 //! What became of every update that a subscription was offered.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The account of one subscription. At every moment
 /// `published = delivered + filtered + conflated + dropped + queued`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Ledger {
     /// Updates offered since the answer to `subscribe`.
     pub published: u64,

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -60,7 +61,7 @@ pub struct Shared {
 }
 
 /// Options as `subscriptions` tells them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct OptionsView {
     mode: Mode,
     #[serde(skip_serializing_if = "Option::is_none")]

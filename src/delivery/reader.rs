@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -43,7 +44,7 @@ pub struct Page<T> {
 }
 
 /// One topic in a listing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TopicRow {
     /// Its name.
     pub topic: String,
@@ -60,11 +61,11 @@ pub struct TopicRow {
 }
 
 /// One topic's last value, or why there is none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum SnapshotRow {
     /// A `snapshot` message.
-    Value(Box<RawValue>),
+    Value(#[schemars(with = "event::SnapshotMessage")] Box<RawValue>),
     /// No value.
     Error {
         /// As it was asked.
@@ -75,11 +76,12 @@ pub enum SnapshotRow {
 }
 
 /// Updates of the past.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Replayed {
     /// The numbering.
     pub epoch: Epoch,
     /// `update` messages in order.
+    #[schemars(with = "Vec<event::UpdateMessage>")]
     pub updates: Vec<Box<RawValue>>,
     /// The first sequence number of the next page; null at the end.
     pub next: Option<u64>,

@@ -1,5 +1,6 @@
 //! Answers about subscriptions, one row for each string that was asked.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{ledger::Ledger, options::OptionsView};
@@ -9,7 +10,7 @@ use crate::{
 };
 
 /// What became of one string of `subscribe`.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct SubscribeRow {
     /// As it was asked.
     pub topic: String,
@@ -43,7 +44,7 @@ pub struct SubscribeRow {
 }
 
 /// Where the delivery of one topic of a pattern begins.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ResumedRow {
     /// The topic.
     pub topic: String,
@@ -56,7 +57,7 @@ pub struct ResumedRow {
 }
 
 /// What became of one string of `unsubscribe`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct UnsubscribeRow {
     /// As it was asked.
     pub topic: String,
@@ -71,7 +72,7 @@ pub struct UnsubscribeRow {
 }
 
 /// One subscription with its account.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct SubscriptionRow {
     /// In canonical form.
     pub topic: String,

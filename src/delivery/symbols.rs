@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Serialize, de::IgnoredAny};
 
 use super::reader::{Page, Reader, page, page_size, read_pattern};
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// One market.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct SymbolRow {
     /// `BTC-USD`.
     pub symbol: String,
@@ -30,7 +31,7 @@ pub struct SymbolRow {
 }
 
 /// What a field is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FieldRow {
     /// Its unit; null for what has none, or another with each source.
     pub unit: Option<String>,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
@@ -11,8 +12,9 @@ use super::{
 };
 use crate::{hub::FeedReport, units::now_us};
 
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "FeedsBody")]
+pub(super) struct Body {
     feeds: Vec<FeedReport>,
 }
 

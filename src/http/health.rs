@@ -8,6 +8,7 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,14 +21,14 @@ use crate::{
 };
 
 /// Whether a balancer should send clients, and what is wrong.
-#[derive(Debug, Serialize, PartialEq, Eq)]
-struct Readiness {
+#[derive(Debug, Serialize, PartialEq, Eq, JsonSchema)]
+pub(super) struct Readiness {
     ready: bool,
     reasons: Vec<Why>,
 }
 
 /// One thing that is wrong.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+#[derive(Debug, Serialize, PartialEq, Eq, JsonSchema)]
 struct Why {
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,

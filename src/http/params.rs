@@ -7,6 +7,7 @@ use axum::{
     extract::{FromRequestParts, Query},
     http::request::Parts,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::Problem;
@@ -16,7 +17,7 @@ use crate::protocol::code::{ErrorBody, ErrorCode};
 pub(super) struct Params<T>(pub(super) T);
 
 /// Of a route without parameters.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Nothing {}
 

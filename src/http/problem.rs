@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use metrics::Counter;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{App, RequestId};
@@ -30,8 +31,9 @@ pub struct Problem {
 }
 
 /// `application/problem+json`.
-#[derive(Serialize)]
-struct Document<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct Document<'a> {
     /// The kind is told by `code`: with this type, the title is that of the status.
     r#type: &'static str,
     title: &'static str,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 use crate::{delivery::SnapshotRow, units::now_us};
 
 /// What may be asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     topics: String,
@@ -20,8 +21,9 @@ pub(super) struct Asked {
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SnapshotsBody")]
+pub(super) struct Body {
     snapshots: Vec<SnapshotRow>,
     next: Option<String>,
 }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Problem, answer, params::Params};
 use crate::{delivery::TopicRow, units::now_us};
 
 /// What may be asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     pattern: Option<String>,
@@ -17,8 +18,9 @@ pub(super) struct Asked {
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TopicsBody")]
+pub(super) struct Body {
     topics: Vec<TopicRow>,
     next: Option<String>,
 }

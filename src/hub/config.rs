@@ -1,12 +1,14 @@
 //! `[hub]`.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::ByteSize;
 
 /// What the hub keeps.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Hub")]
 pub struct Config {
     /// Updates kept per topic for resume and replay.
     pub history: usize,

@@ -1,5 +1,6 @@
 //! What the hub's readers may know of the feeds, without knowing who polls them.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -14,7 +15,7 @@ pub trait FeedHealth: Send + Sync {
 }
 
 /// How one feed is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FeedReport {
     /// The feed's name.
     pub name: String,
@@ -41,7 +42,7 @@ pub struct FeedReport {
 }
 
 /// What an upstream still allows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BudgetReport {
     /// Whose budget: feeds of one host and key share it.
     pub host: String,
@@ -54,7 +55,7 @@ pub struct BudgetReport {
 }
 
 /// The last thing that went wrong.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErrorReport {
     /// The kind.
     pub reason: Reason,

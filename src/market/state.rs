@@ -1,9 +1,10 @@
 //! How fresh a topic is, and why it is not.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Freshness of a topic. Ordered from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Confirmed within its feed's `stale_after`.
@@ -15,7 +16,7 @@ pub enum State {
 }
 
 /// Why a feed or topic is not live: the closed set of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// No answer within the timeout.
@@ -49,7 +50,7 @@ pub enum Reason {
 }
 
 /// State of a feed's circuit breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Breaker {
     /// Requests go out.

@@ -1,10 +1,11 @@
 //! Every error and every close: its name, what a client should do, and its metric label, in one
 //! place.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// Why a request, or a part of one, failed. The names are stable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// Not JSON, or not MessagePack where that is spoken.
@@ -111,7 +112,7 @@ impl ErrorCode {
 }
 
 /// An error as the client reads it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error, JsonSchema)]
 #[error("{}: {message}", code.as_str())]
 pub struct ErrorBody {
     /// Which kind.
@@ -245,7 +246,7 @@ impl Close {
 }
 
 /// Why a `gap` stands in a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GapReason {
     /// The client did not read fast enough and its queue overflowed.

@@ -3,6 +3,9 @@
 //! The two that carry data are written by hand, since they are written for every update; topic and
 //! source names are tokens of `[A-Za-z0-9_.-]` and need no escaping. The others are plain structs.
 
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::code::{ErrorBody, GapReason};
@@ -12,7 +15,7 @@ use crate::{
 };
 
 /// The first message on every connection.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "welcome")]
 pub struct Welcome<'a> {
     /// `tickwire.v1`.
@@ -34,7 +37,7 @@ pub struct Welcome<'a> {
 }
 
 /// What a client may do.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct WelcomeLimits {
     /// Subscriptions of the session.
     pub max_topics: usize,
@@ -47,7 +50,7 @@ pub struct WelcomeLimits {
 }
 
 /// Sequence numbers that will not come.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "gap")]
 pub struct Gap<'a> {
     /// Whose.
@@ -63,7 +66,7 @@ pub struct Gap<'a> {
 }
 
 /// A topic's freshness has changed.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "status")]
 pub struct Status<'a> {
     /// Whose.
@@ -83,7 +86,7 @@ pub struct Status<'a> {
 }
 
 /// Sent when nothing else was for a while.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "heartbeat")]
 pub struct Heartbeat {
     /// The server's clock, µs.
@@ -91,7 +94,7 @@ pub struct Heartbeat {
 }
 
 /// Something that the client should know and that answers no request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "notice")]
 pub struct Notice<'a> {
     /// Which.
@@ -121,7 +124,7 @@ pub struct Reply<'a, T: Serialize> {
 }
 
 /// The id of a request, echoed in its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum RequestId {
     /// An integer.
@@ -130,6 +133,60 @@ pub enum RequestId {
     Text(String),
     /// The request could not be read.
     Unknown,
+}
+
+/// What [`update`] writes, as a shape: the writer is made by hand, and a test holds the two together.
+#[derive(JsonSchema)]
+#[schemars(tag = "type", rename = "update")]
+pub struct UpdateMessage {
+    /// Whose.
+    pub topic: String,
+    /// Counts 1, 2, 3… per topic and epoch.
+    pub seq: u64,
+    /// The upstream's own time, µs; null where it gives none.
+    #[schemars(required)]
+    pub ts: Option<Micros>,
+    /// When it was received here, µs.
+    pub rx: Micros,
+    /// The feed whose digits these are.
+    pub source: String,
+    /// The values by name; one that the source does not have is absent.
+    pub data: BTreeMap<String, FieldShape>,
+}
+
+/// What [`snapshot`] writes: an update with its epoch and the topic's state.
+#[derive(JsonSchema)]
+#[schemars(tag = "type", rename = "snapshot")]
+pub struct SnapshotMessage {
+    /// Whose.
+    pub topic: String,
+    /// The numbering of `seq`.
+    pub epoch: String,
+    /// Counts 1, 2, 3… per topic and epoch.
+    pub seq: u64,
+    /// The topic's freshness.
+    pub state: State,
+    /// The upstream's own time, µs; null where it gives none.
+    #[schemars(required)]
+    pub ts: Option<Micros>,
+    /// When it was received here, µs.
+    pub rx: Micros,
+    /// The feed whose digits these are.
+    pub source: String,
+    /// The values by name; one that the source does not have is absent.
+    pub data: BTreeMap<String, FieldShape>,
+}
+
+/// One value of `data`. A quantity is a string with the upstream's own digits.
+#[derive(JsonSchema)]
+#[schemars(untagged, rename = "Value")]
+pub enum FieldShape {
+    /// A quantity as decimal digits, or a text.
+    Text(String),
+    /// A count, height or time.
+    Int(i64),
+    /// A yes or no.
+    Bool(bool),
 }
 
 /// Writes the head of an `update` message, up to its sequence number.

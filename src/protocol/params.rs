@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Parameters of `subscribe`.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subscribe {
     /// Topics and patterns.
@@ -35,7 +36,7 @@ pub struct Subscribe {
 }
 
 /// How updates are delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Each update in order, or a gap.
@@ -46,7 +47,7 @@ pub enum Mode {
 }
 
 /// When a filter lets through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// While it is true.
@@ -57,7 +58,7 @@ pub enum Trigger {
 }
 
 /// The least move of a field that is sent: either `bps` or `abs`.
-#[derive(Debug, Clone, PartialEq, Deserialize, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize, serde::Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MinChange {
     /// A decimal field of `data`.
@@ -71,7 +72,7 @@ pub struct MinChange {
 }
 
 /// Where an earlier connection left off.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// The numbering of `seq`.
@@ -81,7 +82,7 @@ pub struct Resume {
 }
 
 /// A position in a topic: a sequence number in `resume.epoch`, or one with an epoch of its own.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Position {
     /// In `resume.epoch`.
@@ -96,7 +97,7 @@ pub enum Position {
 }
 
 /// Parameters of `unsubscribe`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TopicNames {
     /// Topics and patterns.
@@ -104,7 +105,7 @@ pub struct TopicNames {
 }
 
 /// Parameters of `topics`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicQuery {
     /// Which; absent means all.
@@ -116,7 +117,7 @@ pub struct TopicQuery {
 }
 
 /// Parameters of `snapshot`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SnapshotQuery {
     /// Topics and patterns.
@@ -128,7 +129,7 @@ pub struct SnapshotQuery {
 }
 
 /// Parameters of `replay`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
     /// One topic.
@@ -142,7 +143,7 @@ pub struct Replay {
 }
 
 /// Parameters of `auth`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Auth {
     /// The credential.

@@ -2,13 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::Span;
 
 /// The simulated market.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Sandbox")]
 pub struct Config {
     /// Where the simulated APIs listen; port 0 takes a free one.
     pub listen: SocketAddr,
@@ -23,7 +25,7 @@ pub struct Config {
 }
 
 /// One way to misbehave.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Which paths: exact, or with a final `*` for any rest.
@@ -38,7 +40,7 @@ pub struct Fault {
 }
 
 /// What a misbehaving upstream does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FaultKind {
     /// Status 429.

@@ -2,13 +2,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::Span;
 
 /// Where and how to listen.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Server")]
 pub struct Config {
     /// Address of the one port for WebSocket, HTTP and metrics.
     pub listen: SocketAddr,

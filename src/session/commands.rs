@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Sessions, metrics::Metrics};
@@ -38,30 +39,30 @@ pub(super) enum Verdict {
     Flood,
 }
 
-#[derive(Serialize)]
-struct Rows<'a, T> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Rows<'a, T> {
     topics: &'a [T],
 }
 
-#[derive(Serialize)]
-struct TopicsPage<T> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct TopicsPage<T> {
     topics: Vec<T>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
-struct SnapshotsPage<T> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct SnapshotsPage<T> {
     snapshots: Vec<T>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Subscriptions<T> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Subscriptions<T> {
     subscriptions: Vec<T>,
 }
 
-#[derive(Serialize)]
-struct Pong {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Pong {
     time: i64,
 }
 

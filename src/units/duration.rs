@@ -2,11 +2,13 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration that reads and prints as a number with a unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Span(pub Duration);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, JsonSchema)]
+#[schemars(extend("pattern" = "^[0-9]+(us|ms|s|m|h|d)$", "examples" = ["250ms", "10s", "5m"]))]
+pub struct Span(#[schemars(with = "String")] pub Duration);
 
 /// Unit suffixes, each with its length in microseconds, longest suffix first.
 const UNITS: [(&str, u64); 6] = [

@@ -2,12 +2,14 @@
 
 use std::{env, fmt, fs, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Where a secret is kept: `{ env = "NAME" }` or `{ file = "/run/secrets/x" }`. The secret itself
 /// never stands in a configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "Form")]
+#[schemars(rename = "Secret")]
 pub enum SecretSource {
     /// An environment variable.
     Env(String),
@@ -17,7 +19,7 @@ pub enum SecretSource {
 
 /// As it is written. Untagged, because serde's error for a tagged form repeats what it found, which
 /// may be a secret that somebody wrote in by mistake.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(
     untagged,
     deny_unknown_fields,

@@ -2,11 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A number of bytes that reads and prints with a binary unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct ByteSize(pub usize);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, JsonSchema)]
+#[schemars(extend("pattern" = "^[0-9]+(B|KiB|MiB|GiB)$", "examples" = ["64KiB", "256MiB"]))]
+pub struct ByteSize(#[schemars(with = "String")] pub usize);
 
 /// Unit suffixes with their number of bytes, longest suffix first.
 const UNITS: [(&str, usize); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("B", 1)];

@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::units::{SecretSource, Span};
 
 /// One configured upstream.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Feed")]
 pub struct FeedConfig {
     /// The `<source>` in topics and messages.
     pub name: String,
@@ -64,7 +66,7 @@ pub struct FeedConfig {
 }
 
 /// How an API is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Transport {
     /// By polling.
@@ -75,7 +77,7 @@ pub enum Transport {
 }
 
 /// When an API is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Demand {
     /// Whether anybody subscribes or not.
@@ -86,11 +88,11 @@ pub enum Demand {
 }
 
 /// An id of an API, written as a string or an integer.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "IdForm")]
 pub struct Id(pub String);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged, expecting = "an id is a string or a whole number")]
 enum IdForm {
     Text(String),
@@ -107,8 +109,9 @@ impl From<IdForm> for Id {
 }
 
 /// The APIs that are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "Provider")]
 pub enum ProviderKind {
     /// CoinGecko.
     Coingecko,
@@ -123,8 +126,9 @@ pub enum ProviderKind {
 }
 
 /// What an upstream allows.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Budget")]
 pub struct BudgetConfig {
     /// Feeds that name the same host (and key) share one budget; absent means the URL's host.
     pub host: Option<String>,
@@ -138,8 +142,9 @@ pub struct BudgetConfig {
 }
 
 /// How sources become one price.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Consolidate")]
 pub struct ConsolidateConfig {
     /// Quotes that count as another: `{ USDT = "USD" }`. Never by default.
     pub quote_as: BTreeMap<String, String>,
