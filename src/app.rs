@@ -14,6 +14,7 @@ use crate::{
     access::Admission,
     config::Config,
     delivery::{Delivery, SubscriptionLimits},
+    documents,
     http::{self, Origins, WebSocketRoute},
     hub::{Hub, OUTLETS_MAX},
     market::Epoch,
@@ -79,6 +80,7 @@ impl App {
             refresh: None,
             websocket: Arc::new(WebSocketRoute::new(door.clone(), sessions.clone())),
             sessions: door,
+            files: documents::files(),
         });
         rest.spawn("upkeep", upkeep(telemetry, shutdown.clone()));
         let (connections, unsent) = (config.limits.connections, config.delivery.send_buffer.0);

@@ -20,6 +20,7 @@ pub mod upstream;
 
 // Consumers: from the hub to the sockets.
 pub mod delivery;
+pub mod documents;
 pub mod http;
 pub mod server;
 pub mod session;

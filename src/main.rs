@@ -8,8 +8,9 @@ use std::{
 use anyhow::Result;
 use tickwire::{
     app::App,
-    cli::{self, BenchArgs, Command, Exit, LogFormat, ServeArgs, WatchArgs},
+    cli::{self, BenchArgs, Command, Exit, LogFormat, SchemaArgs, ServeArgs, WatchArgs},
     config::{Config, ConfigErrors},
+    documents::Document,
     sandbox::{self, ROUTES},
     server,
     shutdown::{self, Stage},
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
         }
         Command::Serve(args) => configured(args.load(), |config| serve(args, config)),
         Command::Sandbox(args) => configured(args.load(), simulate),
+        Command::Schema(args) => schema(args),
         Command::Watch(args) => watch(args),
         Command::Bench(args) => bench(args),
     };
@@ -83,6 +85,15 @@ async fn simulate(config: Config) -> Result<Exit> {
     };
     let ((), stopped) = tokio::join!(serving, stop);
     stopped.map(|()| Exit::Fine)
+}
+
+fn schema(args: &SchemaArgs) -> Result<Exit> {
+    match io::stdout().write_all(Document::from(args.document).text().as_bytes()) {
+        // The reader of a pipe has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    Ok(Exit::Fine)
 }
 
 #[tokio::main]

@@ -10,7 +10,10 @@ use std::{env, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{Config, ConfigErrors, Override};
+use crate::{
+    config::{Config, ConfigErrors, Override},
+    documents::Document,
+};
 pub use exit::Exit;
 
 /// Where a server on this machine is found when nothing else is said.
@@ -41,6 +44,8 @@ pub enum Command {
     Check(ConfigArgs),
     /// Run only the simulated upstream APIs
     Sandbox(SandboxArgs),
+    /// Print a document that describes the server: for editors, generators of clients and tests
+    Schema(SchemaArgs),
     /// Print the live updates of some topics
     Watch(WatchArgs),
     /// Load a server that has a synthetic feed with many clients and measure it
@@ -78,6 +83,38 @@ pub struct SandboxArgs {
     /// Address and port to listen on instead of sandbox.listen
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<SocketAddr>,
+}
+
+/// Arguments of `schema`.
+#[derive(Debug, Clone, Args)]
+pub struct SchemaArgs {
+    /// Which document
+    #[arg(value_enum, value_name = "DOCUMENT")]
+    pub document: SchemaKind,
+}
+
+/// Which document is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SchemaKind {
+    /// OpenAPI 3.1 of the HTTP routes
+    Openapi,
+    /// AsyncAPI 3.0 of the WebSocket
+    Asyncapi,
+    /// JSON Schema of the configuration
+    Config,
+    /// JSON Schema of every message
+    Protocol,
+}
+
+impl From<SchemaKind> for Document {
+    fn from(kind: SchemaKind) -> Self {
+        match kind {
+            SchemaKind::Openapi => Self::OpenApi,
+            SchemaKind::Asyncapi => Self::AsyncApi,
+            SchemaKind::Config => Self::Config,
+            SchemaKind::Protocol => Self::Protocol,
+        }
+    }
 }
 
 /// Arguments of `watch`.

@@ -15,6 +15,7 @@ use crate::{hub::FeedReport, units::now_us};
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "FeedsBody")]
 pub(super) struct Body {
+    /// In configured order.
     feeds: Vec<FeedReport>,
 }
 

@@ -10,7 +10,6 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::App;
 use crate::{
@@ -23,24 +22,36 @@ use crate::{
 /// Whether a balancer should send clients, and what is wrong.
 #[derive(Debug, Serialize, PartialEq, Eq, JsonSchema)]
 pub(super) struct Readiness {
+    /// Whether.
     ready: bool,
+    /// What is wrong with required feeds, whether or not that alone matters.
     reasons: Vec<Why>,
+}
+
+/// The process answers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Alive {
+    /// Always `ok`.
+    status: &'static str,
 }
 
 /// One thing that is wrong.
 #[derive(Debug, Serialize, PartialEq, Eq, JsonSchema)]
 struct Why {
+    /// The feed, where it is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     feed: Option<String>,
+    /// Its freshness.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<Freshness>,
+    /// One of the reasons of a status, or `draining`.
     reason: &'static str,
 }
 
 /// `GET /healthz`.
 pub(super) async fn alive() -> Response {
     let no_store = [(header::CACHE_CONTROL, "no-store")];
-    (no_store, Json(json!({"status": "ok"}))).into_response()
+    (no_store, Json(Alive { status: "ok" })).into_response()
 }
 
 /// `GET /readyz`.

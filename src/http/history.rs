@@ -7,6 +7,7 @@ use axum::{
     http::HeaderMap,
     response::Response,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -14,28 +15,43 @@ use super::{App, Problem, answer, params::Params};
 use crate::{
     delivery::Span,
     market::Epoch,
-    protocol::code::{ErrorBody, ErrorCode},
+    protocol::{
+        code::{ErrorBody, ErrorCode},
+        event::UpdateMessage,
+    },
     units::{Micros, now_us},
 };
 
 /// What may be asked: numbers or times, not both.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// First sequence number.
     from_seq: Option<u64>,
+    /// Last sequence number.
     to_seq: Option<u64>,
-    /// µs, compared with `rx`.
+    /// Earliest `rx`, µs.
     from_time: Option<Micros>,
+    /// Latest `rx`, µs.
     to_time: Option<Micros>,
+    /// How many at most: 1 to 1000, else 100.
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "HistoryBody")]
+pub(super) struct Body {
+    /// The numbering.
     epoch: Epoch,
+    /// The oldest sequence number that is kept.
     oldest: u64,
+    /// In order.
+    #[schemars(with = "Vec<UpdateMessage>")]
     updates: Vec<Box<RawValue>>,
+    /// The `cursor` of the next page; null at the end.
+    #[schemars(required)]
     next: Option<String>,
 }
 

@@ -12,7 +12,7 @@ use super::App;
 use crate::telemetry::Telemetry;
 
 /// The text format in which the exporter writes.
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
+pub(super) const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
 
 /// Registers what this module shows itself.
 pub(super) fn describe(telemetry: &Telemetry) {

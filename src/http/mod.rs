@@ -15,6 +15,7 @@ mod page;
 mod params;
 mod problem;
 mod request_id;
+mod routes;
 mod snapshot;
 mod stream;
 mod symbols;
@@ -38,7 +39,6 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, from_fn_with_state, map_response},
     response::Response,
-    routing::get,
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -48,11 +48,16 @@ use tower_http::{
 };
 
 pub use origin::Origins;
+pub use page::File;
 pub use problem::Problem;
 pub use request_id::RequestId;
+pub use routes::{Answer, Body, Group, ROUTES, Route, Shape, problem as problem_shape};
 pub use ws::WebSocketRoute;
 
 use tokio_util::sync::CancellationToken;
+
+use page::Files;
+use routes::Around;
 
 use crate::{
     access::Limits, delivery::Reader, hub::FeedHealth, session::Sessions, shutdown::Shutdown,
@@ -83,6 +88,8 @@ pub struct Context {
     pub sessions: Arc<Sessions>,
     /// What takes over `GET /v1/ws`.
     pub websocket: Arc<dyn Upgrade>,
+    /// Files that are the same for everybody, besides the live view.
+    pub files: Vec<File>,
     /// Called before each scrape of `/metrics`, for gauges that move by themselves, such as ages.
     pub refresh: Option<Arc<dyn Fn() + Send + Sync>>,
 }
@@ -118,6 +125,7 @@ pub struct Hangup(pub CancellationToken);
 struct App {
     context: Context,
     errors: problem::Errors,
+    files: Files,
     /// Whether every required feed has delivered at least once. Never turned back.
     delivered: AtomicBool,
 }
@@ -141,24 +149,21 @@ impl App {
 }
 
 /// Every route, with all that surrounds them.
-pub fn router(context: Context) -> Router {
+pub fn router(mut context: Context) -> Router {
     metrics::describe(&context.telemetry);
     let app = Arc::new(App {
         errors: problem::Errors::new(&context.telemetry),
+        files: Files::new(std::mem::take(&mut context.files)),
         context,
         delivered: AtomicBool::new(false),
     });
-    let routes = Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::scrape))
-        .route("/v1/topics", get(topics::list))
-        .route("/v1/snapshot", get(snapshot::read))
-        .route("/v1/history/{topic}", get(history::read))
-        .route("/v1/symbols", get(symbols::list))
-        .route("/v1/feeds", get(feeds::list))
-        .merge(page::routes());
-    surround(routes, app)
+    surround(add(Router::new(), Around::Answer), app)
+}
+
+/// Adds those of [`ROUTES`] that have `around` around them.
+fn add(router: Router<Arc<App>>, around: Around) -> Router<Arc<App>> {
+    let routes = ROUTES.iter().filter(|route| route.around == around);
+    routes.fold(router, |router, route| router.route(route.path, (route.serve)()))
 }
 
 /// Puts the layers around the routes. The last is outermost.
@@ -169,14 +174,10 @@ fn surround(routes: Router<Arc<App>>, app: Arc<App>) -> Router {
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    routes
-        .layer(compression)
-        .layer(map_response(answer::weaken_encoded))
-        .layer(hung)
-        // Added after the layers above, so that they do not touch them: a session has no end that
-        // could be waited for, and what compresses would hold events back.
-        .route("/v1/ws", get(websocket))
-        .route("/v1/stream", get(stream::open))
+    let answers = routes.layer(compression).layer(map_response(answer::weaken_encoded)).layer(hung);
+    // Added after the layers above, so that they do not touch them: a session has no end that could
+    // be waited for, and what compresses would hold events back.
+    add(answers, Around::Stream)
         .fallback(problem::no_such_path)
         .method_not_allowed_fallback(problem::no_such_method)
         .layer(CatchPanicLayer::custom(problem::panicked))

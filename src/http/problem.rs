@@ -36,13 +36,20 @@ pub struct Problem {
 pub(super) struct Document<'a> {
     /// The kind is told by `code`: with this type, the title is that of the status.
     r#type: &'static str,
+    /// That of the status.
     title: &'static str,
+    /// The status of the response.
     status: u16,
+    /// What was wrong, for a person.
     detail: &'a str,
+    /// Which kind.
     code: ErrorCode,
+    /// Whether the same request may succeed later.
     retryable: bool,
+    /// With `unrecoverable`: the oldest sequence number that is still kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     oldest: Option<u64>,
+    /// The id of the request, by which the server's log knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<&'a str>,
 }

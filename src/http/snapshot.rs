@@ -16,15 +16,21 @@ use crate::{delivery::SnapshotRow, units::now_us};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// Topics and patterns, separated by commas.
     topics: String,
+    /// How many at most: 1 to 1000, else 100.
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "SnapshotsBody")]
 pub(super) struct Body {
+    /// In the order asked; a topic without a value is a row with an error.
     snapshots: Vec<SnapshotRow>,
+    /// The `cursor` of the next page; null at the end.
+    #[schemars(required)]
     next: Option<String>,
 }
 

@@ -14,6 +14,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{
@@ -33,20 +34,30 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// What may be asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// Topics and patterns, separated by commas.
     topics: String,
+    /// Every update or the latest only.
     #[serde(default)]
     mode: Mode,
+    /// Most updates a second and topic, with `latest`.
     max_rate: Option<f64>,
+    /// A CEL expression over `topic`, `source`, `data`, `ts` and `rx`.
     filter: Option<String>,
+    /// The fields of `data` that are sent, separated by commas.
     fields: Option<String>,
+    /// The least move that is sent, as JSON: `{"field":"price","bps":10}`.
     min_change: Option<String>,
+    /// Whether the filter lets through all that match or only the turn to matching.
     #[serde(default)]
     trigger: Trigger,
+    /// Whether the last value is sent at first; else true.
     snapshot: Option<bool>,
+    /// Whether changes of freshness are sent; else true.
     status: Option<bool>,
+    /// As the header `Last-Event-ID`, where no header can be set.
     last_event_id: Option<String>,
 }
 

@@ -3,22 +3,29 @@
 use std::sync::Arc;
 
 use axum::{extract::State, http::HeaderMap, response::Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{App, Problem, answer, params::Params};
 use crate::{delivery::SymbolRow, units::now_us};
 
 /// What may be asked.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// How many at most: 1 to 1000, else 100.
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
-#[derive(Serialize)]
-struct Body {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SymbolsBody")]
+pub(super) struct Body {
+    /// By name.
     symbols: Vec<SymbolRow>,
+    /// The `cursor` of the next page; null at the end.
+    #[schemars(required)]
     next: Option<String>,
 }
 

@@ -13,15 +13,21 @@ use crate::{delivery::TopicRow, units::now_us};
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
+    /// Which; absent means all.
     pattern: Option<String>,
+    /// How many at most: 1 to 1000, else 100.
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "TopicsBody")]
 pub(super) struct Body {
+    /// By name.
     topics: Vec<TopicRow>,
+    /// The `cursor` of the next page; null at the end.
+    #[schemars(required)]
     next: Option<String>,
 }
 

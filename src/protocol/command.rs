@@ -1,6 +1,7 @@
 //! Requests from a client, read strictly: a misspelt option is an error, never ignored, because an
 //! option that is silently not applied is a lie about what will be delivered.
 
+use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
@@ -131,6 +132,19 @@ impl Command {
             Self::Auth(_) => Method::Auth,
         }
     }
+}
+
+/// The shape of the parameters of a method, and whether they must be there; none where there are none.
+pub fn params(method: Method, shapes: &mut SchemaGenerator) -> Option<(Schema, bool)> {
+    Some(match method {
+        Method::Subscribe => (shapes.subschema_for::<Subscribe>(), true),
+        Method::Unsubscribe => (shapes.subschema_for::<TopicNames>(), true),
+        Method::Topics => (shapes.subschema_for::<TopicQuery>(), false),
+        Method::Snapshot => (shapes.subschema_for::<SnapshotQuery>(), true),
+        Method::Replay => (shapes.subschema_for::<Replay>(), true),
+        Method::Auth => (shapes.subschema_for::<Auth>(), true),
+        Method::Subscriptions | Method::Ping => return None,
+    })
 }
 
 /// Reads one message.

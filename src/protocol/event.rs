@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 
 use super::code::{ErrorBody, GapReason};
@@ -187,6 +187,22 @@ pub enum FieldShape {
     Int(i64),
     /// A yes or no.
     Bool(bool),
+}
+
+/// Writes the schema of a type.
+type Shape = fn(&mut SchemaGenerator) -> Schema;
+
+/// The types of messages that answer no request, with their shapes.
+pub fn messages() -> [(&'static str, Shape); 7] {
+    [
+        ("welcome", |shapes| shapes.subschema_for::<Welcome<'_>>()),
+        ("snapshot", |shapes| shapes.subschema_for::<SnapshotMessage>()),
+        ("update", |shapes| shapes.subschema_for::<UpdateMessage>()),
+        ("gap", |shapes| shapes.subschema_for::<Gap<'_>>()),
+        ("status", |shapes| shapes.subschema_for::<Status<'_>>()),
+        ("heartbeat", |shapes| shapes.subschema_for::<Heartbeat>()),
+        ("notice", |shapes| shapes.subschema_for::<Notice<'_>>()),
+    ]
 }
 
 /// Writes the head of an `update` message, up to its sequence number.

@@ -17,6 +17,7 @@ mod metrics;
 mod run;
 mod socket;
 pub mod sse;
+pub mod wire;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What each module may use besides those that everyone may.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("units", &[]),
     ("market", &["units"]),
     ("telemetry", &[]),
@@ -22,6 +22,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("delivery", &["hub", "protocol"]),
     ("session", &["protocol", "access", "delivery"]),
     ("http", &["protocol", "access", "hub", "delivery", "session"]),
+    ("documents", &["protocol", "session", "http", "config"]),
     ("sandbox", &[]),
     ("server", &["http", "access"]),
     ("config", &["server", "access", "delivery", "hub", "sandbox", "upstream"]),
@@ -35,9 +36,10 @@ const ANY: &[&str] = &["*"];
 const FOUNDATION: [&str; 4] = ["units", "market", "telemetry", "shutdown"];
 
 /// Files that decide and never act: no clock, no I/O, no task.
-const PURE: [&str; 18] = [
+const PURE: [&str; 19] = [
     "src/market/",
     "src/protocol/",
+    "src/documents/",
     "src/upstream/providers/",
     "src/upstream/backoff.rs",
     "src/upstream/breaker.rs",

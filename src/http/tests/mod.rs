@@ -112,6 +112,7 @@ fn site_with(public_origins: &[&str]) -> Site {
         limits,
         sessions,
         websocket: Arc::new(Door),
+        files: Vec::new(),
         refresh: Some(Arc::new(move || scrapes.increment(1.0))),
     });
     Site { hub, feeds, trigger, telemetry, router, _delivery: delivery }
