@@ -51,7 +51,6 @@ pub(super) struct Body {
     #[schemars(with = "Vec<UpdateMessage>")]
     updates: Vec<Box<RawValue>>,
     /// The `cursor` of the next page; null at the end.
-    #[schemars(required)]
     next: Option<String>,
 }
 

@@ -30,7 +30,6 @@ pub(super) struct Body {
     /// In the order asked; a topic without a value is a row with an error.
     snapshots: Vec<SnapshotRow>,
     /// The `cursor` of the next page; null at the end.
-    #[schemars(required)]
     next: Option<String>,
 }
 

@@ -25,7 +25,6 @@ pub(super) struct Body {
     /// By name.
     symbols: Vec<SymbolRow>,
     /// The `cursor` of the next page; null at the end.
-    #[schemars(required)]
     next: Option<String>,
 }
 

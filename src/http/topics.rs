@@ -27,7 +27,6 @@ pub(super) struct Body {
     /// By name.
     topics: Vec<TopicRow>,
     /// The `cursor` of the next page; null at the end.
-    #[schemars(required)]
     next: Option<String>,
 }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use serde_json::json;
 
 use super::code::{ErrorBody, GapReason};
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
 /// The first message on every connection.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "welcome")]
+#[schemars(transform = of_type("welcome"))]
 pub struct Welcome<'a> {
     /// `tickwire.v1`.
     pub protocol: &'static str,
@@ -52,6 +54,7 @@ pub struct WelcomeLimits {
 /// Sequence numbers that will not come.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "gap")]
+#[schemars(transform = of_type("gap"))]
 pub struct Gap<'a> {
     /// Whose.
     pub topic: &'a str,
@@ -68,6 +71,7 @@ pub struct Gap<'a> {
 /// A topic's freshness has changed.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "status")]
+#[schemars(transform = of_type("status"))]
 pub struct Status<'a> {
     /// Whose.
     pub topic: &'a str,
@@ -88,6 +92,7 @@ pub struct Status<'a> {
 /// Sent when nothing else was for a while.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "heartbeat")]
+#[schemars(transform = of_type("heartbeat"))]
 pub struct Heartbeat {
     /// The server's clock, µs.
     pub time: Micros,
@@ -96,6 +101,7 @@ pub struct Heartbeat {
 /// Something that the client should know and that answers no request.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "type", rename = "notice")]
+#[schemars(transform = of_type("notice"))]
 pub struct Notice<'a> {
     /// Which.
     pub code: &'a str,
@@ -137,14 +143,13 @@ pub enum RequestId {
 
 /// What [`update`] writes, as a shape: the writer is made by hand, and a test holds the two together.
 #[derive(JsonSchema)]
-#[schemars(tag = "type", rename = "update")]
+#[schemars(rename = "update", transform = of_type("update"))]
 pub struct UpdateMessage {
     /// Whose.
     pub topic: String,
     /// Counts 1, 2, 3… per topic and epoch.
     pub seq: u64,
     /// The upstream's own time, µs; null where it gives none.
-    #[schemars(required)]
     pub ts: Option<Micros>,
     /// When it was received here, µs.
     pub rx: Micros,
@@ -156,7 +161,7 @@ pub struct UpdateMessage {
 
 /// What [`snapshot`] writes: an update with its epoch and the topic's state.
 #[derive(JsonSchema)]
-#[schemars(tag = "type", rename = "snapshot")]
+#[schemars(rename = "snapshot", transform = of_type("snapshot"))]
 pub struct SnapshotMessage {
     /// Whose.
     pub topic: String,
@@ -167,7 +172,6 @@ pub struct SnapshotMessage {
     /// The topic's freshness.
     pub state: State,
     /// The upstream's own time, µs; null where it gives none.
-    #[schemars(required)]
     pub ts: Option<Micros>,
     /// When it was received here, µs.
     pub rx: Micros,
@@ -187,6 +191,21 @@ pub enum FieldShape {
     Int(i64),
     /// A yes or no.
     Bool(bool),
+}
+
+/// Adds the member that tells the type of a message.
+fn of_type(name: &'static str) -> impl FnMut(&mut Schema) {
+    move |schema| {
+        let schema = schema.ensure_object();
+        let properties = schema.entry("properties").or_insert_with(|| json!({}));
+        if let Some(properties) = properties.as_object_mut() {
+            properties.insert("type".to_owned(), json!({"const": name}));
+        }
+        let required = schema.entry("required").or_insert_with(|| json!([]));
+        if let Some(required) = required.as_array_mut() {
+            required.insert(0, "type".into());
+        }
+    }
 }
 
 /// Writes the schema of a type.
@@ -298,7 +317,7 @@ pub fn json<T: Serialize + ?Sized>(out: &mut Vec<u8>, message: &T) {
 mod tests {
     use std::sync::Arc;
 
-    use serde_json::{Value as Json, json};
+    use serde_json::Value as Json;
 
     use super::*;
     use crate::market::{Decimal, Topic};

@@ -40,23 +40,27 @@ pub(super) enum Verdict {
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RowsOf{T}")]
 pub(super) struct Rows<'a, T> {
     topics: &'a [T],
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TopicsPageOf{T}")]
 pub(super) struct TopicsPage<T> {
     topics: Vec<T>,
     next: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SnapshotsPageOf{T}")]
 pub(super) struct SnapshotsPage<T> {
     snapshots: Vec<T>,
     next: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SubscriptionsOf{T}")]
 pub(super) struct Subscriptions<T> {
     subscriptions: Vec<T>,
 }

@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use serde_json::json;
 
+use tickwire::documents::Document;
+
 use crate::support::server;
 
 fn read(name: &str) -> String {
@@ -37,6 +39,38 @@ async fn every_metric_stands_in_the_readme_and_every_one_there_exists() {
         .map(|rest| format!("tickwire_{}", rest.split(['`', '{']).next().unwrap()))
         .collect();
     assert_eq!(served, documented);
+}
+
+#[tokio::test]
+async fn every_documented_path_answers_as_documented() {
+    let server = server().synthetic(1, 100).start().await;
+    server.metric_reaches("tickwire_topics", "live", 1.0).await;
+    let document = server.json("/openapi.json").await;
+    assert_eq!(document, Document::OpenApi.value());
+    for path in document["paths"].as_object().unwrap().keys() {
+        // The answer is held against the document by `get` itself; without a handshake or topics
+        // the two that have no end refuse.
+        let (status, _) = server.get(&path.replace("{topic}", "bench.0")).await;
+        let endless = matches!(path.as_str(), "/v1/ws" | "/v1/stream" | "/v1/snapshot");
+        assert_eq!(status == 200, !endless, "{path} answers {status}");
+    }
+    let (status, _) = server.get("/v1/snapshot?topics=bench.0,nope").await;
+    assert_eq!(status, 200);
+    assert_eq!(server.json("/asyncapi.json").await, Document::AsyncApi.value());
+    assert_eq!(server.json("/schemas/protocol.json").await, Document::Protocol.value());
+    assert_eq!(server.json("/schemas/config.json").await, Document::Config.value());
+}
+
+#[test]
+fn the_command_prints_what_is_served() {
+    for (name, document) in [("openapi", Document::OpenApi), ("config", Document::Config)] {
+        let printed = std::process::Command::new(env!("CARGO_BIN_EXE_tickwire"))
+            .args(["schema", name])
+            .output()
+            .unwrap();
+        assert!(printed.status.success());
+        assert_eq!(String::from_utf8(printed.stdout).unwrap(), document.text());
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http::HeaderValue},
 };
 
-use super::soon;
+use super::{schemas, soon};
 
 /// A client by another library, which checks every frame it gets.
 pub struct Client {
@@ -69,6 +69,7 @@ impl Client {
         loop {
             let message = self.message().await;
             if message.get("type").is_none() {
+                schemas::answered(&request, &message);
                 assert_eq!(message["id"], id, "{message}");
                 return message;
             }
@@ -127,7 +128,7 @@ impl Client {
 
     /// The next message, whatever it is.
     pub async fn message(&mut self) -> Value {
-        soon("a message", async {
+        let message: Value = soon("a message", async {
             loop {
                 match self.socket.next().await {
                     Some(Ok(Message::Text(text))) if !self.packed => {
@@ -141,7 +142,9 @@ impl Client {
                 }
             }
         })
-        .await
+        .await;
+        schemas::message(&message);
+        message
     }
 
     /// Reads to the end.

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::soon;
+use super::{schemas, soon};
 
 /// A client of Server-Sent Events.
 pub struct Events {
@@ -56,7 +56,9 @@ impl Events {
                 block.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
             };
             let data = serde_json::from_str(&field("data").unwrap()).unwrap();
-            return Some(Event { kind: field("event").unwrap(), data, id: field("id") });
+            let kind = field("event").unwrap();
+            schemas::event(&kind, &data);
+            return Some(Event { kind, data, id: field("id") });
         }
     }
 

@@ -4,6 +4,7 @@
 mod client;
 mod events;
 pub mod raw;
+pub mod schemas;
 mod server;
 mod upstream;
 

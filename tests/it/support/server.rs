@@ -4,7 +4,7 @@ use serde_json::Value;
 use tickwire::{app::App, config::Config};
 use tokio::net::TcpListener;
 
-use super::{Client, Events, Upstream, eventually};
+use super::{Client, Events, Upstream, eventually, schemas};
 
 /// A server to be started.
 pub struct Builder {
@@ -115,12 +115,16 @@ impl Server {
         let response = self.http.get(format!("http://{}{path}", self.address())).send();
         let response = response.await.unwrap();
         let status = response.status().as_u16();
+        let media_type = response.headers().get("content-type");
+        let media_type = media_type.map_or("", |value| value.to_str().unwrap()).to_owned();
         let mut body = Vec::new();
         let mut response = response;
         while let Some(chunk) = response.chunk().await.unwrap() {
             body.extend_from_slice(&chunk);
         }
-        (status, String::from_utf8(body).unwrap())
+        let body = String::from_utf8(body).unwrap();
+        schemas::response(path, status, &media_type, &body);
+        (status, body)
     }
 
     pub async fn json(&self, path: &str) -> Value {
