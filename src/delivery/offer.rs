@@ -26,8 +26,11 @@ pub(super) struct Offer<'u> {
     numbers: RefCell<Vec<(String, Option<f64>)>>,
     /// Of the frame that every update has from the hub.
     plain: OnceCell<Arc<Letter>>,
-    variants: RefCell<Vec<(Format, Option<u64>, Arc<Letter>)>>,
+    variants: RefCell<Vec<(VariantKey, Arc<Letter>)>>,
 }
+
+/// What distinguishes variants: the format and the number of the projection.
+type VariantKey = (Format, Option<u64>);
 
 /// How one subscription wants its messages.
 #[derive(Debug, Clone, Copy)]
@@ -71,12 +74,12 @@ impl<'u> Offer<'u> {
         }
         let key = (variant.format, variant.projection.map(|projection| projection.id));
         let mut variants = self.variants.borrow_mut();
-        let known = variants.iter().find(|(format, id, _)| (*format, *id) == key);
-        if let Some((_, _, letter)) = known {
+        let known = variants.iter().find(|(known, _)| *known == key);
+        if let Some((_, letter)) = known {
             return letter.clone();
         }
         let letter = letter(variant.frame(&self.issued.update, event::update));
-        variants.push((key.0, key.1, letter.clone()));
+        variants.push((key, letter.clone()));
         letter
     }
 }
