@@ -53,14 +53,23 @@ pub(super) struct Client {
 /// What is behind a client's lock.
 pub(super) struct ClientState {
     pub(super) outbox: Outbox,
-    /// Its view of each topic that reaches it.
-    pub(super) by_topic: HashMap<TopicId, u32>,
+    /// How each topic reaches it.
+    pub(super) by_topic: HashMap<TopicId, Reach>,
     /// Whether a flush is due already.
     touched: bool,
     /// Nothing is written until the answer that is being made has its place ahead of data.
     corked: bool,
     flow: Flow,
     reported_bytes: usize,
+}
+
+/// How a topic reaches a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// The client's view of it.
+    pub(super) view: u32,
+    /// The client's place among the topic's members.
+    pub(super) place: u32,
 }
 
 /// How writing goes.

@@ -6,7 +6,7 @@
 //! all. So nobody gets a number twice and nobody misses one.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     iter::once,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
@@ -16,7 +16,7 @@ use std::{
 use slab::Slab;
 
 use super::{
-    client::{Client, ClientState},
+    client::{Client, ClientState, Reach},
     marks::{Mark, Marks},
     offer::Offer,
     view::View,
@@ -41,9 +41,9 @@ pub(super) struct Index {
     /// By topic number; a place is made when a topic is first seen.
     topics: Vec<Option<Entry>>,
     /// Who subscribes to a topic by its name, for the day it is born.
-    pub(super) exact: HashMap<Topic, Vec<u32>>,
+    pub(super) exact: HashMap<Topic, BTreeSet<u32>>,
     /// Who subscribes to patterns, for the same.
-    pub(super) wild: Vec<(u32, Pattern)>,
+    pub(super) wild: HashMap<u32, Vec<Pattern>>,
     marks: Marks,
 }
 
@@ -84,7 +84,7 @@ impl Index {
             clients: Slab::new(),
             topics: Vec::new(),
             exact: HashMap::new(),
-            wild: Vec::new(),
+            wild: HashMap::new(),
             marks: Marks::default(),
         }
     }
@@ -219,11 +219,10 @@ impl Index {
             });
         }
         let name = slot.topic();
-        let mut waiting: Vec<u32> = self.exact.get(name).cloned().unwrap_or_default();
-        let wild = self.wild.iter().filter(|(_, pattern)| pattern.matches(name.as_str()));
+        let mut waiting = self.exact.get(name).cloned().unwrap_or_default();
+        let matches = |pattern: &Pattern| pattern.matches(name.as_str());
+        let wild = self.wild.iter().filter(|(_, patterns)| patterns.iter().any(matches));
         waiting.extend(wild.map(|(client, _)| *client));
-        waiting.sort_unstable();
-        waiting.dedup();
         for key in waiting {
             let Some(client) = self.clients.get(key as usize).cloned() else {
                 continue;
@@ -267,27 +266,36 @@ impl Index {
         slot: &Arc<Slot>,
         sub: u32,
     ) -> Option<(u32, bool)> {
-        if let Some(&view) = state.by_topic.get(&slot.id()) {
+        if let Some(&Reach { view, .. }) = state.by_topic.get(&slot.id()) {
             state.outbox.assign(view, sub);
             return Some((view, false));
         }
         let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
         let view = u32::try_from(state.outbox.views.insert(View::new(slot.clone(), sub))).ok()?;
-        state.by_topic.insert(slot.id(), view);
+        let place = u32::try_from(entry.members.len()).ok()?;
+        state.by_topic.insert(slot.id(), Reach { view, place });
         entry.members.push(Member { client, view });
         Some((view, true))
     }
 
     /// Stops `topic` from reaching the client.
     pub(super) fn detach(&mut self, client: u32, state: &mut ClientState, topic: TopicId) {
-        let Some(view) = state.by_topic.remove(&topic) else {
+        let Some(Reach { view, place }) = state.by_topic.remove(&topic) else {
             return;
         };
         state.outbox.remove_view(view);
-        if let Some(Some(entry)) = self.topics.get_mut(topic as usize)
-            && let Some(at) = entry.members.iter().position(|member| member.client == client)
+        let Some(Some(entry)) = self.topics.get_mut(topic as usize) else { return };
+        if entry.members.get(place as usize).is_none_or(|member| member.client != client) {
+            return;
+        }
+        entry.members.swap_remove(place as usize);
+        // The last member took its place. Two clients are locked at once here alone, under the
+        // index's lock.
+        if let Some(moved) = entry.members.get(place as usize)
+            && let Some(moved) = self.clients.get(moved.client as usize)
+            && let Some(reach) = moved.lock().by_topic.get_mut(&topic)
         {
-            entry.members.swap_remove(at);
+            reach.place = place;
         }
     }
 }

@@ -122,7 +122,7 @@ impl Subscribing<'_> {
         if put.new {
             self.client.count_subscriptions(1);
             if let Some(topic) = self.asked.pattern.as_topic() {
-                self.index.exact.entry(topic).or_default().push(self.key);
+                self.index.exact.entry(topic).or_default().insert(self.key);
             }
         }
         let epoch = head.as_ref().map_or(self.index.hub.epoch(), |head| &head.epoch);
@@ -166,7 +166,7 @@ impl Subscribing<'_> {
                 sub.matched = matched;
             }
             self.client.count_subscriptions(1);
-            self.index.wild.push((self.key, pattern.clone()));
+            self.index.wild.entry(self.key).or_default().push(pattern.clone());
         }
         let topics = self.terms.resume.map(|_| resumed);
         Ok(SubscribeRow { matched: Some(matched), topics, ..SubscribeRow::default() })
@@ -248,13 +248,20 @@ fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
     match pattern.as_topic() {
         Some(topic) => {
             if let Some(waiting) = index.exact.get_mut(&topic) {
-                waiting.retain(|client| *client != key);
+                waiting.remove(&key);
                 if waiting.is_empty() {
                     index.exact.remove(&topic);
                 }
             }
         }
-        None => index.wild.retain(|(client, known)| (*client, known) != (key, pattern)),
+        None => {
+            if let Some(patterns) = index.wild.get_mut(&key) {
+                patterns.retain(|known| known != pattern);
+                if patterns.is_empty() {
+                    index.wild.remove(&key);
+                }
+            }
+        }
     }
 }
 
