@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     hub::{StatusChange, TopicId},
-    protocol::encoding::Format,
+    protocol::{encoding::Format, params::Mode},
     units::now_us,
 };
 
@@ -57,10 +57,23 @@ pub(super) struct ClientState {
     pub(super) by_topic: HashMap<TopicId, Reach>,
     /// Whether a flush is due already.
     touched: bool,
+    /// Whether one is due later.
+    deferred: bool,
     /// Nothing is written until the answer that is being made has its place ahead of data.
     corked: bool,
     flow: Flow,
     reported_bytes: usize,
+}
+
+/// When a client must be flushed for what it was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is due already.
+    Known,
+    /// With this batch.
+    Now,
+    /// When `latest` updates have waited long enough.
+    Later,
 }
 
 /// How a topic reaches a client.
@@ -113,6 +126,7 @@ impl Client {
             outbox: Outbox::new(bounds, format),
             by_topic: HashMap::new(),
             touched: false,
+            deferred: false,
             corked: false,
             flow,
             reported_bytes: 0,
@@ -131,17 +145,26 @@ impl Client {
         self.state.lock()
     }
 
-    /// Offers updates, each of the topic of a view. True when a flush has become due.
+    /// Offers updates, each of the topic of a view. With `defers`, a flush for `latest` updates alone
+    /// may come later.
     pub(super) fn offer<'o, 'u: 'o>(
         &self,
         offers: impl Iterator<Item = (u32, &'o Offer<'u>)>,
+        defers: bool,
         now: Instant,
-    ) -> bool {
+    ) -> Due {
         let mut state = self.lock();
+        let mut every = false;
         for (view, offer) in offers {
-            state.outbox.offer(view, offer, now);
+            every |= state.outbox.offer(view, offer, now) == Mode::Every;
         }
-        !std::mem::replace(&mut state.touched, true)
+        if every || !defers {
+            let known = std::mem::replace(&mut state.touched, true);
+            if known { Due::Known } else { Due::Now }
+        } else {
+            let known = state.touched || std::mem::replace(&mut state.deferred, true);
+            if known { Due::Known } else { Due::Later }
+        }
     }
 
     /// Queues a change of freshness. True when a flush has become due.
@@ -195,7 +218,7 @@ impl Client {
         if state.corked {
             return;
         }
-        state.touched = false;
+        (state.touched, state.deferred) = (false, false);
         let before = state.flow;
         // Also while the socket takes nothing: a moment that has passed must not be waited for.
         state.outbox.release(now);

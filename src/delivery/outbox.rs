@@ -140,27 +140,28 @@ impl Outbox {
         self.held.first().map(|(due, _)| *due)
     }
 
-    /// Offers an update of the topic of `view`.
-    pub(super) fn offer(&mut self, view: u32, offer: &Offer<'_>, now: Instant) {
+    /// Offers an update of the topic of `view`. Returns how it is delivered.
+    pub(super) fn offer(&mut self, view: u32, offer: &Offer<'_>, now: Instant) -> Mode {
         if self.closed {
-            return;
+            return Mode::Latest;
         }
-        let Some(topic) = self.views.get_mut(view as usize) else { return };
-        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return };
+        let Some(topic) = self.views.get_mut(view as usize) else { return Mode::Latest };
+        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return Mode::Latest };
         sub.ledger.published += 1;
         sub.ledger.queued += 1;
         self.tally.offered += 1;
+        let mode = sub.options.mode;
         if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.cut.is_none()) {
             cursor.end = offer.issued.update.seq;
-            return;
+            return mode;
         }
         let (key, allowed) = (topic.sub, sub.options.interval.and(topic.next_allowed));
-        let mode = sub.options.mode;
-        let Some(letter) = self.pass(view, key, offer) else { return };
+        let Some(letter) = self.pass(view, key, offer) else { return mode };
         match mode {
             Mode::Every => self.enqueue(view, key, letter),
             Mode::Latest => self.replace(view, key, letter, allowed, now),
         }
+        mode
     }
 
     /// Lets an update that counts as queued through the stages of its subscription.

@@ -24,6 +24,7 @@ use tokio::{
 
 use super::{
     client::Client,
+    config::Config,
     index::{Index, Now, Touched},
     options::Options,
     rows::{SubscribeRow, UnsubscribeRow},
@@ -47,6 +48,8 @@ pub(super) struct Shard {
     handle: Handle,
     limits: SubscriptionLimits,
     coalesce: Duration,
+    /// The same for updates of mode `latest`, where that is longer.
+    latest: Duration,
 }
 
 impl Now {
@@ -62,14 +65,17 @@ impl Shard {
         outlet: usize,
         hub: Arc<Hub>,
         limits: SubscriptionLimits,
-        coalesce: Duration,
+        config: &Config,
         tasks: &Tasks,
         shutdown: Shutdown,
     ) -> io::Result<Arc<Self>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let index = Mutex::new(Index::new(outlet, hub.clone()));
+        let (coalesce, latest) = (config.coalesce.0, config.coalesce_latest.0);
+        let mut index = Index::new(outlet, hub.clone());
+        index.defers_latest = latest > coalesce;
+        let index = Mutex::new(index);
         let handle = runtime.handle().clone();
-        let shard = Arc::new(Self { index, handle, limits, coalesce });
+        let shard = Arc::new(Self { index, handle, limits, coalesce, latest });
         let receiver = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
         let (dispatcher, sessions, mut stop) = (shard.clone(), tasks.clone(), shutdown);
         thread::Builder::new().name(format!("shard-{outlet}")).spawn(move || {
@@ -116,8 +122,20 @@ impl Shard {
 
     async fn run(&self, receiver: &mut Receiver<Event>) {
         let mut batch = Vec::with_capacity(BATCH);
+        // When the clients that were deferred must be flushed.
+        let mut due: Option<Instant> = None;
         loop {
-            match receiver.recv().await {
+            let received = tokio::select! {
+                biased;
+                () = passed(due) => {
+                    due = None;
+                    let mut deferred = std::mem::take(&mut self.index.lock().deferred);
+                    flush(&mut deferred, Instant::now()).await;
+                    continue;
+                }
+                received = receiver.recv() => received,
+            };
+            match received {
                 Ok(event) => batch.push(event),
                 Err(RecvError::Lagged(missed)) => {
                     tracing::warn!(missed, "a shard fell behind and catches up from history");
@@ -140,6 +158,9 @@ impl Shard {
             self.dispatch(&mut batch).await;
             if lagged {
                 self.resync().await;
+            }
+            if due.is_none() && !self.index.lock().deferred.is_empty() {
+                due = Some(Instant::now() + self.latest);
             }
         }
     }
@@ -194,6 +215,14 @@ impl Shard {
 
     pub(super) fn unsubscribe(&self, client: &Arc<Client>, text: &str) -> UnsubscribeRow {
         subscribe::unsubscribe(&mut self.index.lock(), client, text)
+    }
+}
+
+/// Waits until a moment has passed; without one, for ever.
+async fn passed(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -50,6 +50,7 @@ fn inner_sections_have_bounds() {
         ("[delivery]\nqueue_updates = 0", "delivery.queue_updates", "at least 1"),
         ("[delivery]\nqueue_bytes = \"8KiB\"", "delivery.queue_bytes", "16KiB"),
         ("[delivery]\ncoalesce = \"2s\"", "delivery.coalesce", "more than 1s"),
+        ("[delivery]\ncoalesce_latest = \"2s\"", "delivery.coalesce_latest", "more than 1s"),
         ("[delivery]\nwrite_deadline = \"50ms\"", "delivery.write_deadline", "100ms"),
         ("[hub]\nhistory = 0", "hub.history", "at least 1"),
         ("[sandbox]\nvolatility = -0.1", "sandbox.volatility", "between 0 and 10"),
