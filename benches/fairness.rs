@@ -126,14 +126,14 @@ fn load(address: &str, [connections, seconds, pid]: [u64; 3]) -> String {
 fn measure(address: &str, beside: &str, duration: Duration) -> [(&'static str, Vec<Duration>); 4] {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        let pings = scope.spawn(|| pings(address, &over));
+        let served = scope.spawn(|| pings(address, &over));
         let connections = scope.spawn(|| connections(address, &over));
         let updates = scope.spawn(|| updates(address, &over));
         let others = scope.spawn(|| pings(beside, &over));
         thread::sleep(duration);
         over.store(true, Ordering::Relaxed);
         [
-            ("ping", sorted(pings.join().unwrap())),
+            ("ping", sorted(served.join().unwrap())),
             ("new connection to welcome", sorted(connections.join().unwrap())),
             ("update of another topic", sorted(updates.join().unwrap())),
             ("ping of the server beside", sorted(others.join().unwrap())),

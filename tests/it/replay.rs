@@ -69,8 +69,8 @@ fn assert_exact(ledger: &Value) {
 
 #[tokio::test]
 async fn a_replay_is_not_bounded_by_the_bytes_that_a_queue_may_hold() {
-    // Sixteen updates or so, where three thousand are missed.
-    let server = market("queue_bytes = \"4KiB\"").await;
+    // Sixty updates or so, where three thousand are missed.
+    let server = market("queue_bytes = \"16KiB\"").await;
     let mut client = server.client().await;
     let had = come_back(&mut client, json!({})).await;
     let updates = without_a_hole(&mut client, had + 1, had + MISSED).await;

@@ -126,5 +126,5 @@ async fn a_client_that_reads_slowly_but_steadily_is_not_closed() {
     }
     server.metric_reaches("tickwire_dropped_total", "overflow", 1.0).await;
     assert_eq!(server.metric("tickwire_closes_total", "code=\"3008\"").await, Some(0.0));
-    assert_eq!(server.metric("tickwire_connections", "websocket").await, Some(1.0));
+    assert_eq!(server.metric("tickwire_connections", "ws").await, Some(1.0));
 }
