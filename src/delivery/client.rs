@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, IoSlice},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -236,6 +237,14 @@ impl Client {
         }
     }
 
+    /// As [`Client::flush`], for whoever serves other clients as well: a fault in this one ends its
+    /// connection alone.
+    pub(super) fn flush_apart(&self, now: Instant) {
+        if catch_unwind(AssertUnwindSafe(|| self.flush(now))).is_err() {
+            self.fail();
+        }
+    }
+
     /// The socket takes more again.
     pub(super) fn writable(&self, now: Instant) {
         self.lock().flow.blocked = false;
@@ -318,7 +327,9 @@ impl Client {
 
     /// Its state cannot be relied on any more: the connection must end.
     pub(super) fn fail(&self) {
-        self.lock().flow.broken = true;
+        if !std::mem::replace(&mut self.lock().flow.broken, true) {
+            tracing::error!("a fault in what is kept of a client ends its connection");
+        }
         self.wake();
     }
 

@@ -195,7 +195,7 @@ impl Subscriber {
         let now = Instant::now();
         self.client.flush(now);
         for client in touched {
-            client.flush(now);
+            client.flush_apart(now);
         }
     }
 

@@ -41,6 +41,8 @@ use crate::{
 const BATCH: usize = 256;
 /// Clients written to before other tasks of the shard get their turn: some 300 µs.
 const FLUSHES: usize = 64;
+/// A fault that comes back at once must not take the whole core.
+const RESTART_AFTER: Duration = Duration::from_millis(10);
 
 /// One shard.
 pub(super) struct Shard {
@@ -110,14 +112,33 @@ impl Shard {
 
     /// Runs the dispatch loop, and again when it panics: what was missed is taken from the rings.
     async fn supervise(&self, mut receiver: Receiver<Event>) {
+        let mut again = false;
         loop {
-            let run = AssertUnwindSafe(self.run(&mut receiver)).catch_unwind().await;
-            if run.is_ok() {
+            let run = async {
+                if again {
+                    self.recover().await;
+                }
+                self.run(&mut receiver).await;
+            };
+            if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
                 return;
             }
             tracing::error!("the dispatch loop of a shard panicked and is started again");
-            self.resync().await;
+            again = true;
+            tokio::time::sleep(RESTART_AFTER).await;
         }
+    }
+
+    /// As [`Shard::resync`], and writes to everyone: who was due when the loop panicked is taken
+    /// for due still, and would not be written to by what comes next.
+    async fn recover(&self) {
+        let now = Now::read();
+        let mut everyone = {
+            let mut index = self.index.lock();
+            index.resync(now, &mut Touched::new());
+            index.clients.iter().map(|(_, client)| client.clone()).collect()
+        };
+        flush(&mut everyone, now.instant).await;
     }
 
     async fn run(&self, receiver: &mut Receiver<Event>) {
@@ -231,10 +252,7 @@ async fn flush(touched: &mut Touched, now: Instant) {
         if index > 0 && index % FLUSHES == 0 {
             tokio::task::yield_now().await;
         }
-        let flush = std::panic::catch_unwind(AssertUnwindSafe(|| client.flush(now)));
-        if flush.is_err() {
-            client.fail();
-        }
+        client.flush_apart(now);
     }
 }
 

@@ -1,7 +1,10 @@
 //! Subscribing and unsubscribing: the one place where an index and a client's state change
 //! together.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{
     client::{Client, ClientState},
@@ -272,7 +275,10 @@ pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
     if !known.is_some_and(|known| Arc::ptr_eq(known, client)) {
         return;
     }
-    client.discard(now.instant);
+    // What made its state faulty must not keep it here; and this may run while a panic unwinds.
+    if catch_unwind(AssertUnwindSafe(|| client.discard(now.instant))).is_err() {
+        client.fail();
+    }
     let mut state = client.lock();
     let topics: Vec<_> = state.by_topic.keys().copied().collect();
     for topic in topics {

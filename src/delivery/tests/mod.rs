@@ -4,6 +4,7 @@
 mod latest;
 mod model;
 mod overflow;
+mod panics;
 mod random;
 mod rates;
 mod resuming;
