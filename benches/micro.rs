@@ -120,7 +120,7 @@ fn outbox(criterion: &mut Criterion) {
         ("latest", with(r#""mode":"latest""#), plain),
         ("fields", with(r#""mode":"every","fields":["price","bid"]"#), plain),
         ("filter", with(r#""mode":"every","filter":"data.price > 60000""#), plain),
-        ("min_change", with(r#""mode":"every","min_change":{"field":"price","abs":"0"}"#), plain),
+        ("min_change", with(r#""mode":"every","min_change":{"field":"price","abs":0.001}"#), plain),
         ("msgpack", PLAIN.to_owned(), FORMATS[1].1),
     ] {
         let rig = Rig::new(SHARED, &asked, format);
