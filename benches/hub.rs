@@ -3,12 +3,15 @@
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up is meant to panic")]
 
-use std::{hint::black_box, sync::Arc};
+mod rig;
+
+use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use rig::MINUTE;
 use tickwire::{
     hub::{self, Hub},
-    market::{Data, Decimal, Source, Tick, Topic, Update},
+    market::Source,
     protocol::{
         event,
         frame::{Builder, Opcode},
@@ -17,26 +20,10 @@ use tickwire::{
     units::now_us,
 };
 
-const MINUTE: i64 = 60_000_000;
-
-fn data(price: &str) -> Data {
-    let decimal = |text| Decimal::parse(text).unwrap();
-    Data::new()
-        .with("price", decimal(price))
-        .with("bid", decimal("64321.10"))
-        .with("ask", decimal("64321.90"))
-        .with("volume_24h", decimal("12345.67890000"))
-        .with("change_24h_pct", decimal("-1.234"))
-}
-
-fn tick(price: &str) -> Tick {
-    Tick { topic: Topic::parse("price.BTC-USD").unwrap(), data: data(price), ts: Some(now_us()) }
-}
-
 /// Publishes two values in turn, since an unchanged one is only confirmed.
 fn publish(criterion: &mut Criterion, name: &str, interested: bool) {
     let hub = Hub::new(hub::Config::default(), 1, "bench".into(), &Telemetry::new().unwrap());
-    let (ticks, source) = ([tick("64321.50"), tick("64321.51")], Source::from("bench"));
+    let (ticks, source) = ([rig::tick("64321.50"), rig::tick("64321.51")], Source::from("bench"));
     let slot = hub.declare(&ticks[0].topic);
     let receiver = hub.open(0);
     if !interested {
@@ -58,17 +45,7 @@ fn publishing(criterion: &mut Criterion) {
 }
 
 fn encoding(criterion: &mut Criterion) {
-    let mut json = Vec::new();
-    event::data(&mut json, &data("64321.50"));
-    let update = Update {
-        topic: Topic::parse("price.BTC-USD").unwrap(),
-        epoch: Arc::from("bench"),
-        seq: 123_456,
-        ts: Some(now_us()),
-        rx: now_us(),
-        source: Arc::from("bench"),
-        data: json.into(),
-    };
+    let update = rig::update(&rig::data("64321.50"));
     let encode = || {
         let mut builder = Builder::with_capacity(512);
         event::update(builder.payload(), &update);
@@ -78,7 +55,7 @@ fn encoding(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(encode().len() as u64));
     group.bench_function("update_frame", |bencher| bencher.iter(|| black_box(encode())));
     group.bench_function("data", |bencher| {
-        let fields = data("64321.50");
+        let fields = rig::data("64321.50");
         bencher.iter(|| {
             let mut out = Vec::with_capacity(256);
             event::data(&mut out, black_box(&fields));
