@@ -54,9 +54,9 @@ impl Trigger {
 }
 
 impl Shutdown {
-    /// How far it has come.
+    /// How far it has come. A trigger that is gone counts as the last stage.
     pub fn stage(&self) -> Stage {
-        *self.0.borrow()
+        if self.0.has_changed().is_err() { Stage::Closing } else { *self.0.borrow() }
     }
 
     /// Waits for `stage` or a later one. A trigger that is gone counts as the last stage.
@@ -122,6 +122,7 @@ mod tests {
         shutdown.reached(Stage::Draining).await;
         drop(trigger);
         shutdown.reached(Stage::Closing).await;
+        assert_eq!(shutdown.stage(), Stage::Closing);
     }
 
     #[tokio::test]

@@ -3,13 +3,17 @@
 use std::{
     collections::HashMap,
     io::{self, IoSlice},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
     time::Instant,
 };
 
 use bytes::Bytes;
+use futures::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::Notify;
 
 use super::{
     metrics::{Latencies, Metrics},
@@ -39,7 +43,9 @@ pub(super) struct Client {
     /// Its number in its shard.
     pub(super) key: OnceLock<u32>,
     state: Mutex<ClientState>,
-    wake: Notify,
+    owner: AtomicWaker,
+    /// Whether its owner was woken and has not looked since.
+    woken: AtomicBool,
     writer: Box<dyn SocketWriter>,
     metrics: Arc<Metrics>,
 }
@@ -105,7 +111,8 @@ impl Client {
         Self {
             key: OnceLock::new(),
             state: Mutex::new(state),
-            wake: Notify::new(),
+            owner: AtomicWaker::new(),
+            woken: AtomicBool::new(false),
             writer,
             metrics,
         }
@@ -115,10 +122,16 @@ impl Client {
         self.state.lock()
     }
 
-    /// Offers an update. True when a flush has become due.
-    pub(super) fn offer(&self, view: u32, offer: &Offer<'_>, now: Instant) -> bool {
+    /// Offers updates, each of the topic of a view. True when a flush has become due.
+    pub(super) fn offer<'o, 'u: 'o>(
+        &self,
+        offers: impl Iterator<Item = (u32, &'o Offer<'u>)>,
+        now: Instant,
+    ) -> bool {
         let mut state = self.lock();
-        state.outbox.offer(view, offer, now);
+        for (view, offer) in offers {
+            state.outbox.offer(view, offer, now);
+        }
         !std::mem::replace(&mut state.touched, true)
     }
 
@@ -187,7 +200,7 @@ impl Client {
             || after.next_held != before.next_held
             || (after.waiting && !after.blocked)
         {
-            self.wake.notify_one();
+            self.wake();
         }
     }
 
@@ -217,7 +230,7 @@ impl Client {
                     state.flow.progress = now;
                     state.flow.said = now;
                     any = true;
-                    state.outbox.taken(bytes, now, |update| latencies.delivered(update));
+                    state.outbox.taken(bytes, now, |letter| latencies.delivered(letter));
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -259,15 +272,22 @@ impl Client {
         self.lock().flow
     }
 
-    /// Waits until there is something for the owner of the connection to do.
-    pub(super) async fn woken(&self) {
-        self.wake.notified().await;
+    /// Lets the owner of the connection look what there is to do.
+    pub(super) fn wake(&self) {
+        self.woken.store(true, Ordering::Release);
+        self.owner.wake();
+    }
+
+    /// Ready when there is something for the owner of the connection to do. Only one task may wait.
+    pub(super) fn poll_woken(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.owner.register(context.waker());
+        if self.woken.swap(false, Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Its state cannot be relied on any more: the connection must end.
     pub(super) fn fail(&self) {
         self.lock().flow.broken = true;
-        self.wake.notify_one();
+        self.wake();
     }
 
     /// Drops all that waits; nothing more is accepted.

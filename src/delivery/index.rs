@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    iter::once,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -16,6 +17,7 @@ use slab::Slab;
 
 use super::{
     client::{Client, ClientState},
+    marks::{Mark, Marks},
     offer::Offer,
     view::View,
 };
@@ -25,6 +27,10 @@ use crate::{
     protocol::code::GapReason,
     units::Micros,
 };
+
+/// Offers made before the clients that they touched are written to: at some 30 ns each, what delays
+/// others stays below a millisecond.
+const OFFERS: usize = 16_384;
 
 /// The clients and topics of one shard.
 #[derive(Debug)]
@@ -38,6 +44,7 @@ pub(super) struct Index {
     pub(super) exact: HashMap<Topic, Vec<u32>>,
     /// Who subscribes to patterns, for the same.
     pub(super) wild: Vec<(u32, Pattern)>,
+    marks: Marks,
 }
 
 /// One topic and who gets it.
@@ -78,51 +85,103 @@ impl Index {
             topics: Vec::new(),
             exact: HashMap::new(),
             wild: Vec::new(),
+            marks: Marks::default(),
         }
     }
 
-    /// Passes an event on. Returns how many clients it was offered to.
-    pub(super) fn dispatch(&mut self, event: &Event, now: Now, touched: &mut Touched) -> usize {
+    /// Passes events on, until about `OFFERS` offers were made. Returns how many events that were.
+    pub(super) fn dispatch(&mut self, events: &[Event], now: Now, touched: &mut Touched) -> usize {
+        // Left over only where the last batch ended in a panic.
+        self.marks.clear();
+        let mut offers = Vec::with_capacity(events.len());
+        let mut done = 0;
+        for event in events {
+            if self.marks.len() >= OFFERS {
+                break;
+            }
+            done += 1;
+            match event {
+                Event::Update(issued) if self.mark(issued, offers.len()) => {
+                    offers.push(Offer::new(issued));
+                }
+                // Whatever is not simply the next update of a topic keeps its place behind those
+                // that came before it.
+                _ => {
+                    self.hand_over(&mut offers, now, touched);
+                    self.dispatch_one(event, now, touched);
+                }
+            }
+        }
+        self.hand_over(&mut offers, now, touched);
+        done
+    }
+
+    /// Marks an update for everyone who gets it, where it is the next of its topic.
+    fn mark(&mut self, issued: &Issued, offer: usize) -> bool {
+        let entry = self.topics.get_mut(issued.id as usize).and_then(Option::as_mut);
+        let next = entry.filter(|entry| issued.update.seq == entry.position + 1);
+        let Some(entry) = next.filter(|entry| !entry.members.is_empty()) else {
+            return false;
+        };
+        let Ok(offer) = u32::try_from(offer) else { return false };
+        entry.position += 1;
+        for member in &entry.members {
+            self.marks.push(member.client, Mark { view: member.view, offer });
+        }
+        true
+    }
+
+    /// Offers what was marked.
+    fn hand_over(&mut self, offers: &mut Vec<Offer<'_>>, now: Now, touched: &mut Touched) {
+        for key in self.marks.clients() {
+            let Some(client) = self.clients.get(*key as usize) else { continue };
+            let marked = self.marks.of(*key);
+            let marked = marked
+                .filter_map(|mark| offers.get(mark.offer as usize).map(|offer| (mark.view, offer)));
+            attempt(client, touched, |client| client.offer(marked, now.instant));
+        }
+        self.marks.clear();
+        offers.clear();
+    }
+
+    fn dispatch_one(&mut self, event: &Event, now: Now, touched: &mut Touched) {
         match event {
             Event::Update(issued) => self.dispatch_update(issued, now, touched),
             Event::Status(change) => self.dispatch_status(change, touched),
         }
     }
 
-    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now, touched: &mut Touched) -> usize {
+    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now, touched: &mut Touched) {
         if self.entry(issued.id).is_none() {
             let Some(slot) = self.hub.topic(issued.update.topic.as_str()) else {
-                return 0;
+                return;
             };
             self.discover(&slot);
         }
         let (outlet, clients) = (self.outlet, &self.clients);
         let Some(Some(entry)) = self.topics.get_mut(issued.id as usize) else {
-            return 0;
+            return;
         };
         if entry.members.is_empty() {
             entry.slot.leave(outlet);
             entry.position = entry.position.max(issued.update.seq);
-            return 0;
+            return;
         }
         if issued.update.seq == entry.position + 1 {
             entry.offer(clients, issued, now.instant, touched);
         } else if issued.update.seq > entry.position {
             entry.catch_up(outlet, &self.hub, clients, now, touched);
         }
-        entry.members.len()
     }
 
-    fn dispatch_status(&mut self, change: &Arc<StatusChange>, touched: &mut Touched) -> usize {
+    fn dispatch_status(&mut self, change: &Arc<StatusChange>, touched: &mut Touched) {
         if self.entry(change.slot.id()).is_none() {
             self.discover(&change.slot);
         }
         let clients = &self.clients;
-        let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) else {
-            return 0;
-        };
-        entry.tell(clients, change, touched);
-        entry.members.len()
+        if let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) {
+            entry.tell(clients, change, touched);
+        }
     }
 
     /// The channel was overrun: every topic is compared with its ring.
@@ -244,12 +303,7 @@ impl Entry {
             let Some(client) = clients.get(member.client as usize) else {
                 continue;
             };
-            // A fault in one client's state must not end the deliveries of all.
-            match catch_unwind(AssertUnwindSafe(|| act(client, member.view))) {
-                Ok(true) => touched.push(client.clone()),
-                Ok(false) => {}
-                Err(_) => client.fail(),
-            }
+            attempt(client, touched, |client| act(client, member.view));
         }
     }
 
@@ -279,7 +333,7 @@ impl Entry {
     ) {
         self.position = issued.update.seq;
         let offer = Offer::new(issued);
-        self.for_each(clients, touched, |client, view| client.offer(view, &offer, now));
+        self.for_each(clients, touched, |client, view| client.offer(once((view, &offer)), now));
     }
 
     /// Offers what was missed as far as history reaches and announces a gap for the rest.
@@ -311,6 +365,15 @@ impl Entry {
         let transition = joined.head.status.clone();
         self.tell(clients, &Arc::new(StatusChange { slot, number, transition }), touched);
         joined.head
+    }
+}
+
+/// Does something with a client. A fault in one client's state must not end the deliveries of all.
+fn attempt(client: &Arc<Client>, touched: &mut Touched, act: impl FnOnce(&Client) -> bool) {
+    match catch_unwind(AssertUnwindSafe(|| act(client))) {
+        Ok(true) => touched.push(client.clone()),
+        Ok(false) => {}
+        Err(_) => client.fail(),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use metrics::{Counter, Gauge};
 
-use super::tally::{LOSSES, Tally};
+use super::{
+    tally::{LOSSES, Tally},
+    view::Letter,
+};
 use crate::{
-    market::Update,
     telemetry::{Latency, LatencyBatch, Telemetry},
     units::{Micros, now_us},
 };
@@ -107,11 +109,11 @@ pub(super) struct Latencies {
 }
 
 impl Latencies {
-    /// The kernel took the last byte of `update` just now.
-    pub(super) fn delivered(&mut self, update: &Update) {
+    /// The kernel took the last byte of `letter` just now.
+    pub(super) fn delivered(&mut self, letter: &Letter) {
         let now = *self.now.get_or_insert_with(now_us);
-        self.delivery.record(now.saturating_sub(update.rx));
-        if let Some(ts) = update.ts {
+        self.delivery.record(now.saturating_sub(letter.rx));
+        if let Some(ts) = letter.ts {
             self.end_to_end.record(now.saturating_sub(ts));
         }
     }

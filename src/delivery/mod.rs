@@ -8,6 +8,7 @@ mod filter;
 mod history;
 mod index;
 mod ledger;
+mod marks;
 mod metrics;
 mod offer;
 mod options;
@@ -27,12 +28,13 @@ mod view;
 mod tests;
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -239,7 +241,12 @@ impl Subscriber {
 
     /// Waits until [`Subscriber::flow`] may have changed in a way that its owner must act on.
     pub async fn woken(&self) {
-        self.client.woken().await;
+        poll_fn(|context| self.poll_woken(context)).await;
+    }
+
+    /// As [`Subscriber::woken`]. Only one task may wait.
+    pub fn poll_woken(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.client.poll_woken(context)
     }
 
     /// Ends all subscriptions. What waits is dropped, but for the rest of a frame that is partly

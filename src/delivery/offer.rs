@@ -1,12 +1,16 @@
 //! One update on its way to many subscribers: what is worked out for it is worked out once.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{
+    cell::{OnceCell, RefCell},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use super::{
     filter::{Filter, Memo, Verdict},
     projection::{self, Projection},
+    view::Letter,
 };
 use crate::{
     hub::Issued,
@@ -15,12 +19,14 @@ use crate::{
 };
 
 /// An update, with what its subscribers have in common: verdicts of filters, numbers of fields, and
-/// frames of every variant that somebody asked for.
+/// letters of every variant that somebody asked for.
 pub(super) struct Offer<'u> {
     pub(super) issued: &'u Arc<Issued>,
     verdicts: RefCell<Memo<'u>>,
     numbers: RefCell<Vec<(String, Option<f64>)>>,
-    frames: RefCell<Vec<(Format, Option<u64>, Bytes)>>,
+    /// Of the frame that every update has from the hub.
+    plain: OnceCell<Arc<Letter>>,
+    variants: RefCell<Vec<(Format, Option<u64>, Arc<Letter>)>>,
 }
 
 /// How one subscription wants its messages.
@@ -36,7 +42,8 @@ impl<'u> Offer<'u> {
             issued,
             verdicts: RefCell::new(Memo::new(&issued.update)),
             numbers: RefCell::default(),
-            frames: RefCell::default(),
+            plain: OnceCell::new(),
+            variants: RefCell::default(),
         }
     }
 
@@ -56,20 +63,21 @@ impl<'u> Offer<'u> {
         number
     }
 
-    /// Its frame in a variant; nothing when that is the one that every update has from the hub.
-    pub(super) fn frame(&self, variant: Variant<'_>) -> Option<Bytes> {
+    /// Its letter in a variant.
+    pub(super) fn letter(&self, variant: Variant<'_>) -> Arc<Letter> {
+        let letter = |frame| Arc::new(Letter::new(&self.issued.update, frame));
         if variant.is_plain(self.issued) {
-            return None;
+            return self.plain.get_or_init(|| letter(self.issued.frame().clone())).clone();
         }
         let key = (variant.format, variant.projection.map(|projection| projection.id));
-        let mut frames = self.frames.borrow_mut();
-        let known = frames.iter().find(|(format, id, _)| (*format, *id) == key);
-        if let Some((_, _, frame)) = known {
-            return Some(frame.clone());
+        let mut variants = self.variants.borrow_mut();
+        let known = variants.iter().find(|(format, id, _)| (*format, *id) == key);
+        if let Some((_, _, letter)) = known {
+            return letter.clone();
         }
-        let frame = variant.frame(&self.issued.update, event::update);
-        frames.push((key.0, key.1, frame.clone()));
-        Some(frame)
+        let letter = letter(variant.frame(&self.issued.update, event::update));
+        variants.push((key.0, key.1, letter.clone()));
+        letter
     }
 }
 

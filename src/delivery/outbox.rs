@@ -28,7 +28,7 @@ use super::{
     options::Options,
     stage::Passage,
     tally::Tally,
-    view::{Item, Latest, Place, Token, View},
+    view::{Latest, Letter, Place, Token, View},
 };
 use crate::{
     hub::{Issued, StatusChange},
@@ -74,7 +74,7 @@ pub(super) struct Outbox {
     lazy: usize,
     control: VecDeque<Bytes>,
     control_bytes: usize,
-    partial: Option<Partial>,
+    partial: Option<Box<Partial>>,
     queued_updates: usize,
     queued_bytes: usize,
     /// Topics that `max_rate` holds back, by when that ends.
@@ -156,23 +156,22 @@ impl Outbox {
         }
         let (key, allowed) = (topic.sub, sub.options.interval.and(topic.next_allowed));
         let mode = sub.options.mode;
-        let Some(item) = self.pass(view, key, offer) else { return };
+        let Some(letter) = self.pass(view, key, offer) else { return };
         match mode {
-            Mode::Every => self.enqueue(view, key, item),
-            Mode::Latest => self.replace(view, key, item, allowed, now),
+            Mode::Every => self.enqueue(view, key, letter),
+            Mode::Latest => self.replace(view, key, letter, allowed, now),
         }
     }
 
     /// Lets an update that counts as queued through the stages of its subscription.
-    fn pass(&mut self, view: u32, sub: u32, offer: &Offer<'_>) -> Option<Item> {
+    fn pass(&mut self, view: u32, sub: u32, offer: &Offer<'_>) -> Option<Arc<Letter>> {
         let format = self.format;
         let owner = self.subs.get_mut(sub as usize)?;
         let topic = self.views.get_mut(view as usize)?;
         let passage = topic.memory.judge(&owner.options, offer);
         if passage == Passage::Through {
             let variant = Variant { format, projection: owner.options.projection.as_deref() };
-            let (issued, variant) = (offer.issued.clone(), offer.frame(variant));
-            return Some(Item { issued, variant });
+            return Some(offer.letter(variant));
         }
         owner.ledger.queued -= 1;
         owner.ledger.filtered += 1;
@@ -192,11 +191,16 @@ impl Outbox {
         None
     }
 
-    fn enqueue(&mut self, view: u32, sub: u32, item: Item) {
-        self.promote(view);
-        self.follow(view);
-        self.count_in(view, &item);
-        self.order.push_back(Token::Update { view, sub, item, history: false });
+    fn enqueue(&mut self, view: u32, sub: u32, letter: Arc<Letter>) {
+        let Some(topic) = self.views.get_mut(view as usize) else { return };
+        topic.waiting += 1;
+        if topic.latest.is_some() {
+            self.promote(view);
+            self.follow(view);
+        }
+        self.queued_updates += 1;
+        self.queued_bytes += letter.frame.len();
+        self.order.push_back(Token::Update { view, sub, letter, history: false });
         while self.queued_updates > self.bounds.updates || self.queued_bytes > self.bounds.bytes {
             if !self.drop_oldest_of_fullest() {
                 break;
@@ -204,15 +208,14 @@ impl Outbox {
         }
     }
 
-    fn count_in(&mut self, view: u32, item: &Item) {
-        self.queued_updates += 1;
-        self.queued_bytes += item.frame().len();
-        if let Some(topic) = self.views.get_mut(view as usize) {
-            topic.waiting += 1;
-        }
-    }
-
-    fn replace(&mut self, view: u32, sub: u32, item: Item, allowed: Option<Instant>, now: Instant) {
+    fn replace(
+        &mut self,
+        view: u32,
+        sub: u32,
+        letter: Arc<Letter>,
+        allowed: Option<Instant>,
+        now: Instant,
+    ) {
         let Some(topic) = self.views.get_mut(view as usize) else { return };
         if let Some(latest) = &mut topic.latest {
             if let Some(owner) = self.subs.get_mut(latest.sub as usize) {
@@ -220,7 +223,7 @@ impl Outbox {
                 owner.ledger.conflated += 1;
             }
             self.tally.conflated += 1;
-            latest.item = item;
+            latest.letter = letter;
             latest.sub = sub;
             if latest.place == Place::Followed {
                 latest.place = Place::Open;
@@ -230,7 +233,7 @@ impl Outbox {
         }
         let held = allowed.filter(|allowed| *allowed > now);
         let place = held.map_or(Place::Open, Place::Held);
-        topic.latest = Some(Latest { item, sub, place });
+        topic.latest = Some(Latest { letter, sub, place });
         match held {
             Some(due) => drop(self.held.insert((due, view))),
             None => self.order.push_back(Token::Latest { view }),

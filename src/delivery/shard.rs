@@ -38,8 +38,6 @@ use crate::{
 
 /// Events taken from the channel before the clients that they touched are written to.
 const BATCH: usize = 256;
-/// Offers made before the same: at some 50 ns each, what delays others stays below a millisecond.
-const OFFERS: usize = 16_384;
 /// Clients written to before other tasks of the shard get their turn: some 300 µs.
 const FLUSHES: usize = 64;
 
@@ -79,13 +77,24 @@ impl Shard {
                 tokio::select! {
                     () = dispatcher.supervise(receiver) => {}
                     () = async {
-                        stop.reached(Stage::Closing).await;
+                        // Sessions look at the stage when they are woken: to wait for it would take
+                        // each of them some 200 bytes.
+                        for stage in [Stage::Draining, Stage::Closing] {
+                            stop.reached(stage).await;
+                            dispatcher.wake_all();
+                        }
                         sessions.wait().await;
                     } => {}
                 }
             });
         })?;
         Ok(shard)
+    }
+
+    fn wake_all(&self) {
+        for (_, client) in &self.index.lock().clients {
+            client.wake();
+        }
     }
 
     /// Where tasks of this shard's clients run.
@@ -137,20 +146,13 @@ impl Shard {
 
     async fn dispatch(&self, batch: &mut Vec<Event>) {
         let mut touched = Touched::new();
-        let mut events = batch.drain(..).peekable();
-        while events.peek().is_some() {
+        let mut done = 0;
+        while let Some(events) = batch.get(done..).filter(|events| !events.is_empty()) {
             let now = Now::read();
-            let mut offers = 0;
-            {
-                let mut index = self.index.lock();
-                while offers < OFFERS
-                    && let Some(event) = events.next()
-                {
-                    offers += 1 + index.dispatch(&event, now, &mut touched);
-                }
-            }
+            done += self.index.lock().dispatch(events, now, &mut touched);
             flush(&mut touched, now.instant).await;
         }
+        batch.clear();
     }
 
     async fn resync(&self) {

@@ -7,7 +7,9 @@ use bytes::Bytes;
 use super::{options::Options, stage::Memory};
 use crate::{
     hub::{Issued, Slot, StatusChange},
+    market::Update,
     protocol::code::GapReason,
+    units::Micros,
 };
 
 /// A topic that reaches a client, and under which of its subscriptions.
@@ -33,12 +35,17 @@ pub(super) struct View {
     pub(super) memory: Memory,
 }
 
-/// An update that waits, in the form in which it will be sent.
-#[derive(Debug, Clone)]
-pub(super) struct Item {
-    pub(super) issued: Arc<Issued>,
-    /// Nothing where it is the frame that every update has.
-    pub(super) variant: Option<Bytes>,
+/// An update in the form in which some clients of a shard get it: made once for each update and
+/// variant, and shared by their queues. What the way to the socket needs to know is in it, so that
+/// the counters of references and the lines of memory that all shards share stay out of that way.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) frame: Bytes,
+    pub(super) seq: u64,
+    /// When it was received here.
+    pub(super) rx: Micros,
+    /// The upstream's own time.
+    pub(super) ts: Option<Micros>,
 }
 
 /// Numbers `next` to `end` are still to be read from history. Later updates only move its end,
@@ -62,7 +69,7 @@ pub(super) struct Cut {
 /// A waiting update of mode `latest`.
 #[derive(Debug)]
 pub(super) struct Latest {
-    pub(super) item: Item,
+    pub(super) letter: Arc<Letter>,
     pub(super) sub: u32,
     pub(super) place: Place,
 }
@@ -90,24 +97,25 @@ pub(super) struct Gap {
     pub(super) sub: u32,
 }
 
-/// A place in the order in which a client is written to.
+/// A place in the order in which a client is written to. Small, since a slow client has hundreds:
+/// what is large and rare is behind a box.
 #[derive(Debug)]
 pub(super) enum Token {
     /// An update of mode `every`; one that was read from `history` is not counted against the
     /// bounds, since no more than a window is read ahead.
-    Update { view: u32, sub: u32, item: Item, history: bool },
+    Update { view: u32, sub: u32, letter: Arc<Letter>, history: bool },
     /// Whatever is the newest of a `latest` topic when its turn comes.
     Latest { view: u32 },
     /// A topic's value at the moment of subscribing, encoded when its turn comes.
     Snapshot { view: u32, sub: u32, issued: Arc<Issued> },
     /// Where a topic's lost updates were.
-    Gap { view: u32, gap: Gap },
+    Gap { view: u32, gap: Box<Gap> },
     /// A topic's newest change of freshness.
     Status { view: u32 },
     /// Where updates from history come, until there are no more.
     Replay { view: u32 },
     /// A snapshot, gap or status, encoded. A status is of no subscription but of the topic.
-    Ready { view: u32, sub: Option<u32>, frame: bytes::Bytes },
+    Ready { view: u32, sub: Option<u32>, frame: Box<Bytes> },
 }
 
 impl Token {
@@ -148,9 +156,9 @@ impl View {
     }
 }
 
-impl Item {
-    pub(super) fn frame(&self) -> &Bytes {
-        self.variant.as_ref().unwrap_or_else(|| self.issued.frame())
+impl Letter {
+    pub(super) fn new(update: &Update, frame: Bytes) -> Self {
+        Self { frame, seq: update.seq, rx: update.rx, ts: update.ts }
     }
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Frames {
     have: usize,
     len: u64,
     left: u64,
+    /// A message has begun whose last frame has not.
+    fragmented: bool,
 }
 
 impl Frames {
@@ -66,10 +68,18 @@ impl Frames {
             if let Some(head) = self.complete() {
                 self.have = 0;
                 (self.len, self.left) = (head.len, head.len);
+                if !head.is_control() {
+                    self.fragmented = !head.is_final();
+                }
                 return Some(Piece::Head(head));
             }
         }
         None
+    }
+
+    /// True when nothing has begun that is not complete.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.have == 0 && self.left == 0 && !self.fragmented
     }
 
     /// How many bytes of an unfinished head are remembered.

@@ -39,9 +39,18 @@ pub struct Rules {
     pub deflate: bool,
 }
 
-/// Reads one client.
+/// Reads one client. Most clients say nothing most of the time: what reading takes in memory is made
+/// when something comes and given back between two messages.
 #[derive(Debug)]
 pub struct Inbound {
+    rules: Rules,
+    rate: TokenBucket,
+    open: Option<Box<Open>>,
+}
+
+/// What reading takes.
+#[derive(Debug)]
+struct Open {
     context: WebSocketContext,
     source: Source,
 }
@@ -69,7 +78,6 @@ pub enum Received {
 #[derive(Debug)]
 struct Source {
     frames: Frames,
-    rate: TokenBucket,
     /// Bytes for tungstenite, from the first that it has not got.
     ready: Vec<u8>,
     given: usize,
@@ -92,12 +100,33 @@ struct Deflate {
 struct Wire<'a> {
     stream: &'a TcpStream,
     source: &'a mut Source,
+    rate: &'a mut TokenBucket,
     answers: &'a mut Vec<Bytes>,
 }
 
 impl Inbound {
     /// `read` is what came behind the handshake.
     pub fn new(read: Vec<u8>, rules: Rules, now: Instant) -> Self {
+        let mut rate = TokenBucket::new(rules.frames_per_s, rules.frames_per_s * 2.0, now);
+        let open = (!read.is_empty()).then(|| Open::new(read, &rules, &mut rate, now));
+        Self { rules, rate, open }
+    }
+
+    /// The next message. Answers that the protocol itself demands are added to `answers`.
+    pub fn next(&mut self, stream: &TcpStream, answers: &mut Vec<Bytes>) -> Received {
+        let Self { rules, rate, open } = self;
+        let reading =
+            open.get_or_insert_with(|| Open::new(Vec::new(), rules, rate, Instant::now()));
+        let received = reading.next(stream, rate, answers);
+        if matches!(received, Received::Nothing) && reading.source.is_idle() {
+            *open = None;
+        }
+        received
+    }
+}
+
+impl Open {
+    fn new(read: Vec<u8>, rules: &Rules, rate: &mut TokenBucket, now: Instant) -> Box<Self> {
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER)
             // Each control frame is written at once and whole.
@@ -106,12 +135,16 @@ impl Inbound {
             .max_message_size(Some(rules.message_bytes))
             .max_frame_size(Some(rules.message_bytes));
         let context = WebSocketContext::new(Role::Server, Some(config));
-        Self { context, source: Source::new(read, rules, now) }
+        Box::new(Self { context, source: Source::new(read, rules, rate, now) })
     }
 
-    /// The next message. Answers that the protocol itself demands are added to `answers`.
-    pub fn next(&mut self, stream: &TcpStream, answers: &mut Vec<Bytes>) -> Received {
-        let mut wire = Wire { stream, source: &mut self.source, answers };
+    fn next(
+        &mut self,
+        stream: &TcpStream,
+        rate: &mut TokenBucket,
+        answers: &mut Vec<Bytes>,
+    ) -> Received {
+        let mut wire = Wire { stream, source: &mut self.source, rate, answers };
         match self.context.read(&mut wire) {
             Ok(Message::Text(text)) => Received::Text(text),
             Ok(Message::Binary(bytes)) => Received::Binary(bytes),
@@ -144,24 +177,23 @@ fn received(error: &Error, broken: Option<Close>) -> Received {
 }
 
 impl Source {
-    fn new(mut read: Vec<u8>, rules: Rules, now: Instant) -> Self {
-        let rate = TokenBucket::new(rules.frames_per_s, rules.frames_per_s * 2.0, now);
+    fn new(mut read: Vec<u8>, rules: &Rules, rate: &mut TokenBucket, now: Instant) -> Self {
         let deflate = rules.deflate.then(|| {
             let (inflated, raw) = (Inflated::new(rules.message_bytes), std::mem::take(&mut read));
             Box::new(Deflate { inflated, raw, seen: 0 })
         });
-        let mut source = Self {
-            frames: Frames::default(),
-            rate,
-            ready: Vec::new(),
-            given: 0,
-            broken: None,
-            deflate,
-        };
-        let good = source.watch(&read, now);
+        let mut source =
+            Self { frames: Frames::default(), ready: Vec::new(), given: 0, broken: None, deflate };
+        let good = source.watch(&read, rate, now);
         read.truncate(good);
         source.ready = read;
         source
+    }
+
+    /// True when all that came was handed on, and nothing of it is incomplete.
+    fn is_idle(&self) -> bool {
+        let raw = self.deflate.as_ref().is_some_and(|deflate| !deflate.raw.is_empty());
+        self.frames.is_between_messages() && self.ready.is_empty() && !raw && self.broken.is_none()
     }
 
     /// Gives `buffer` what is ready, where something is.
@@ -182,7 +214,7 @@ impl Source {
 
     /// Counts the frames in what the socket gave, and finds what tungstenite takes for something
     /// else. Returns how much of it may be handed on.
-    fn watch(&mut self, bytes: &[u8], now: Instant) -> usize {
+    fn watch(&mut self, bytes: &[u8], rate: &mut TokenBucket, now: Instant) -> usize {
         let (mut rest, mut count) = (bytes, 0_u32);
         while let Some(piece) = self.frames.next(&mut rest) {
             let Piece::Head(head) = piece else { continue };
@@ -193,18 +225,18 @@ impl Source {
                 return end.saturating_sub(head.bytes().len());
             }
         }
-        self.charge(count, now);
+        self.charge(count, rate, now);
         if self.broken.is_some() { 0 } else { bytes.len() }
     }
 
-    fn charge(&mut self, frames: u32, now: Instant) {
-        if !self.rate.take(f64::from(frames), now) {
+    fn charge(&mut self, frames: u32, rate: &mut TokenBucket, now: Instant) {
+        if !rate.take(f64::from(frames), now) {
             self.broken = Some(Close::RateLimited);
         }
     }
 
     /// Makes something ready out of the raw bytes, or takes them all.
-    fn inflate(&mut self, now: Instant) {
+    fn inflate(&mut self, rate: &mut TokenBucket, now: Instant) {
         let Some(deflate) = &mut self.deflate else { return };
         let mut rest = deflate.raw.get(deflate.seen..).unwrap_or_default();
         let (mut count, before) = (0_u32, rest.len());
@@ -222,7 +254,7 @@ impl Source {
             deflate.seen = 0;
             deflate.raw.clear();
         }
-        self.charge(count, now);
+        self.charge(count, rate, now);
     }
 }
 
@@ -240,7 +272,7 @@ impl Wire<'_> {
                     deflate.raw.extend_from_slice(bytes.get(..count).unwrap_or_default());
                 }
             }
-            self.source.inflate(Instant::now());
+            self.source.inflate(self.rate, Instant::now());
             let given = self.source.give(buffer);
             if given > 0 {
                 return Ok(given);
@@ -268,7 +300,7 @@ impl Read for Wire<'_> {
         }
         let count = self.stream.try_read(buffer)?;
         let read = buffer.get(..count).unwrap_or_default();
-        let good = self.source.watch(read, Instant::now());
+        let good = self.source.watch(read, self.rate, Instant::now());
         if good == 0 && count > 0 {
             return Err(io::ErrorKind::InvalidData.into());
         }

@@ -97,23 +97,21 @@ impl Sessions {
             return;
         };
         let admitted = self.admission.admit(address);
-        let sessions = self.clone();
-        // The socket moves to the event loop of its shard.
         let stream = match stream.into_std() {
             Ok(stream) => stream,
             Err(error) => return tracing::debug!(%error, "a connection was lost at its upgrade"),
         };
-        let task_seat = seat.clone();
-        seat.spawn("session", async move {
-            let ended = match TcpStream::from_std(stream) {
-                Ok(stream) => {
-                    let opened = run::Opened { stream, read, format };
-                    run::run(&sessions, &task_seat, opened, admitted).await
-                }
-                Err(error) => Err(error),
+        let (sessions, on_shard) = (self.clone(), seat.clone());
+        // The socket moves to the event loop of its shard. What stays is made there: among what the
+        // handshake took and gave back, it would leave holes in memory.
+        seat.spawn("opening", async move {
+            let taken = match run::take(&sessions, &on_shard, stream, read, format) {
+                Ok(taken) => taken,
+                Err(error) => return tracing::debug!(%error, "a connection was lost"),
             };
-            if let Err(error) = ended {
-                tracing::debug!(%error, "a session ended");
+            match admitted {
+                Ok(permit) => on_shard.spawn("session", run::run(sessions, taken, permit)),
+                Err(full) => on_shard.spawn("refusal", run::refuse(sessions, taken, full)),
             }
         });
     }

@@ -1,9 +1,11 @@
 //! The life of one session.
 
 use std::{
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -30,7 +32,7 @@ use crate::{
         event::RequestId,
         frame::{self, Opcode},
     },
-    shutdown::{Shutdown, Stage},
+    shutdown::Stage,
 };
 
 /// Messages read before the shard's other tasks get their turn.
@@ -43,50 +45,49 @@ const FRAGMENTS_PER_S: f64 = 1000.0;
 /// What a client may still send while it is being closed.
 const LINGER_BYTES_MAX: usize = 16 << 20;
 
-/// A connection whose handshake is done.
-pub(super) struct Opened {
-    pub(super) stream: TcpStream,
-    /// What came behind the handshake.
-    pub(super) read: Vec<u8>,
-    pub(super) format: Format,
+/// A session that has a place on its shard.
+pub(super) struct Taken {
+    pub(super) subscriber: Subscriber,
+    pub(super) stream: Arc<TcpStream>,
+    pub(super) inbound: Inbound,
 }
 
-/// Runs a session to its end.
-pub(super) async fn run(
+/// Takes a place on the shard of `seat`, on whose event loop this must be called. `read` is what
+/// came behind the handshake.
+pub(super) fn take(
     sessions: &Sessions,
     seat: &Seat,
-    opened: Opened,
-    admitted: Result<Permit, Full>,
-) -> io::Result<()> {
-    let Opened { stream, read, format } = opened;
+    stream: std::net::TcpStream,
+    read: Vec<u8>,
+    format: Format,
+) -> io::Result<Taken> {
+    let stream = TcpStream::from_std(stream)?;
     configure(&stream, sessions.settings.send_buffer)?;
-    let stream = Arc::new(stream);
-    let now = Instant::now();
+    let (stream, now) = (Arc::new(stream), Instant::now());
     let subscriber = seat.take(Box::new(Writer(stream.clone())), format, now);
-    let end = match admitted {
-        Ok(_permit) => {
-            let _connected = sessions.metrics.connected(TransportKind::WebSocket);
-            let inbound = inbound(sessions, read, format, now);
-            let mut session = Session::new(sessions, &subscriber, &stream, inbound, now);
-            session.live().await
-        }
-        Err(full) => {
-            let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
-            subscriber.say(&failure(&RequestId::Unknown, &error), now);
-            End::Because(Close::TooManyConnections)
-        }
-    };
-    finish(sessions, &subscriber, &stream, end).await
-}
-
-fn inbound(sessions: &Sessions, read: Vec<u8>, format: Format, now: Instant) -> Inbound {
     let limits = &sessions.settings.limits;
     let rules = Rules {
         message_bytes: limits.message_bytes.0,
         frames_per_s: FRAGMENTS_PER_S + f64::from(limits.requests_per_s),
         deflate: format.deflate.is_some(),
     };
-    Inbound::new(read, rules, now)
+    Ok(Taken { subscriber, stream, inbound: Inbound::new(read, rules, now) })
+}
+
+/// Runs a session to its end.
+pub(super) async fn run(sessions: Arc<Sessions>, mut taken: Taken, permit: Permit) {
+    let connected = sessions.metrics.connected(TransportKind::WebSocket);
+    let end = Session::new(&sessions, &mut taken, Instant::now()).live().await;
+    drop((connected, permit));
+    // On the heap: it is needed once, and would be a third of every session until then.
+    Box::pin(finish(&sessions, &taken, end)).await;
+}
+
+/// Tells a client for which there is no room.
+pub(super) async fn refuse(sessions: Arc<Sessions>, taken: Taken, full: Full) {
+    let error = ErrorBody::new(ErrorCode::TooManyConnections, full.to_string());
+    taken.subscriber.say(&failure(&RequestId::Unknown, &error), Instant::now());
+    finish(&sessions, &taken, End::Because(Close::TooManyConnections)).await;
 }
 
 /// How a session ends.
@@ -100,27 +101,34 @@ enum End {
     Because(Close),
 }
 
+/// What a session waited for.
+#[derive(Debug, Default)]
+struct Happened {
+    /// The socket is in error.
+    gone: bool,
+    /// The shutdown has come to the next stage.
+    leave: bool,
+    writable: bool,
+    readable: bool,
+    /// A deadline may have passed.
+    timed: bool,
+}
+
 struct Session<'a> {
     sessions: &'a Sessions,
     subscriber: &'a Subscriber,
     stream: &'a TcpStream,
     commands: Commands<'a>,
-    inbound: Inbound,
+    inbound: &'a mut Inbound,
     timers: Timers,
-    shutdown: Shutdown,
     told_to_leave: bool,
     /// Whether the reader may hold messages that were not dealt with yet.
     unread: bool,
 }
 
 impl<'a> Session<'a> {
-    fn new(
-        sessions: &'a Sessions,
-        subscriber: &'a Subscriber,
-        stream: &'a TcpStream,
-        inbound: Inbound,
-        now: Instant,
-    ) -> Self {
+    fn new(sessions: &'a Sessions, taken: &'a mut Taken, now: Instant) -> Self {
+        let Taken { subscriber, stream, inbound } = taken;
         let settings = &sessions.settings;
         let timers = Timers::new(
             settings.ping_interval,
@@ -136,7 +144,6 @@ impl<'a> Session<'a> {
             commands: Commands::new(sessions, subscriber, now),
             inbound,
             timers,
-            shutdown: sessions.shutdown.clone(),
             told_to_leave: false,
             // What came behind the handshake is there without the socket becoming readable.
             unread: true,
@@ -158,36 +165,59 @@ impl<'a> Session<'a> {
                 _ => continue,
             }
             timer.as_mut().reset(self.timers.next(&flow).into());
-            if let Some(end) = self.wait(&flow, timer.as_mut()).await {
+            let (write, read) = (flow.waiting, flow.control_bytes <= ANSWERS_WAITING_MAX);
+            if read && self.unread {
+                tokio::task::yield_now().await;
+            }
+            // One poll over all that may happen: as futures of their own, the waits would be half of
+            // what a session takes in memory.
+            let happened = poll_fn(|context| self.poll(context, write, read, timer.as_mut())).await;
+            if let Some(end) = self.deal_with(happened) {
                 return end;
             }
         }
     }
 
-    /// Waits for the next thing to happen and deals with it.
-    async fn wait(&mut self, flow: &Flow, timer: Pin<&mut Sleep>) -> Option<End> {
+    /// Ready with all that has happened.
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        write: bool,
+        read: bool,
+        timer: Pin<&mut Sleep>,
+    ) -> Poll<Happened> {
+        let mut happened = Happened::default();
+        // The first, so that a stage that is reached from here on wakes this task.
+        let woken = self.subscriber.poll_woken(context).is_ready();
         let stage = if self.told_to_leave { Stage::Closing } else { Stage::Draining };
-        let may_read = flow.control_bytes <= ANSWERS_WAITING_MAX;
-        let mut shutdown = self.shutdown.clone();
-        tokio::select! {
-            () = shutdown.reached(stage) => return self.leave(),
-            ready = self.stream.writable(), if flow.waiting => {
-                if ready.is_err() {
-                    return Some(End::Gone);
-                }
-                self.subscriber.writable(Instant::now());
-            }
-            () = tokio::task::yield_now(), if may_read && self.unread => return self.read(),
-            ready = self.stream.readable(), if may_read && !self.unread => {
-                if ready.is_err() {
-                    return Some(End::Gone);
-                }
-                return self.read();
-            }
-            () = self.subscriber.woken() => {}
-            () = timer => self.subscriber.flush(Instant::now()),
+        happened.leave = self.sessions.shutdown.stage() >= stage;
+        let mut ready = |polled: Poll<io::Result<()>>| {
+            happened.gone |= matches!(polled, Poll::Ready(Err(_)));
+            polled.is_ready()
+        };
+        let writable = write && ready(self.stream.poll_write_ready(context));
+        let readable = read && (self.unread || ready(self.stream.poll_read_ready(context)));
+        let timed = timer.poll(context).is_ready();
+        (happened.writable, happened.readable, happened.timed) = (writable, readable, timed);
+        let any = woken || timed || writable || readable || happened.leave;
+        if any { Poll::Ready(happened) } else { Poll::Pending }
+    }
+
+    fn deal_with(&mut self, happened: Happened) -> Option<End> {
+        if happened.gone {
+            return Some(End::Gone);
         }
-        None
+        if happened.leave
+            && let Some(end) = self.leave()
+        {
+            return Some(end);
+        }
+        if happened.writable {
+            self.subscriber.writable(Instant::now());
+        } else if happened.timed {
+            self.subscriber.flush(Instant::now());
+        }
+        if happened.readable { self.read() } else { None }
     }
 
     fn on_time(&mut self, flow: &Flow) -> Due {
@@ -251,14 +281,10 @@ impl<'a> Session<'a> {
 
 /// Says why, and gives the client time to read it: closing a socket with unread input would reset
 /// the connection and take the close frame with it.
-async fn finish(
-    sessions: &Sessions,
-    subscriber: &Subscriber,
-    stream: &TcpStream,
-    end: End,
-) -> io::Result<()> {
+async fn finish(sessions: &Sessions, taken: &Taken, end: End) {
+    let Taken { subscriber, stream, .. } = taken;
     let close = match end {
-        End::Gone => return Ok(()),
+        End::Gone => return,
         End::Answered(close) | End::Because(close) => close,
     };
     sessions.metrics.closed(close);
@@ -270,9 +296,10 @@ async fn finish(
         subscriber.send(frame::close(close.code(), close.reason()), Instant::now());
     }
     drained(subscriber, stream, LINGER).await;
-    socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write)?;
+    if let Err(error) = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
+        return tracing::debug!(%error, "a session ended before its close was taken");
+    }
     drop(timeout(LINGER, discard_input(stream)).await);
-    Ok(())
 }
 
 /// Waits until all that waits is written.

@@ -33,13 +33,19 @@ struct Totals {
 pub struct LatencyBatch {
     counts: [u32; BUCKETS],
     sum_us: u64,
+    /// Bucket and value of the one before: those of one write are mostly of one moment.
+    last: (usize, u64),
 }
 
 impl LatencyBatch {
     /// Notes one latency. A negative one, which clocks that disagree make, counts as none.
     pub fn record(&mut self, us: i64) {
         let us = u64::try_from(us).unwrap_or(0);
-        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        let (mut bucket, known) = self.last;
+        if us != known {
+            bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+            self.last = (bucket, us);
+        }
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }

@@ -178,14 +178,25 @@ impl Http {
         request: &Request,
         known: Option<&Validators>,
     ) -> reqwest::Result<Response> {
-        let mut builder = self.client.get(self.url(request));
-        if let Some((name, secret)) = &request.secret_header {
+        let url = self.url(request);
+        let mut builder = match &request.body {
+            None => self.client.get(url),
+            Some(body) => self
+                .client
+                .post(url)
+                .header(header::CONTENT_TYPE, "application/json")
+                .body(body.clone()),
+        };
+        for (name, value) in &request.headers {
+            builder = builder.header(&**name, value);
+        }
+        for (name, secret) in &request.secret_headers {
             let mut value = HeaderValue::from_str(secret.expose()).unwrap_or_else(|_| {
                 // Refused by the upstream as a wrong key, which is what it is.
                 HeaderValue::from_static("")
             });
             value.set_sensitive(true);
-            builder = builder.header(*name, value);
+            builder = builder.header(&**name, value);
         }
         if let Some(known) = known {
             builder = conditional(builder, header::IF_NONE_MATCH, known.etag.as_deref());

@@ -19,9 +19,9 @@ impl Outbox {
             let view = self.views.get(token.view() as usize).expect("a place of no view");
             match token {
                 Token::Update { sub, history: true, .. } => *queued.entry(*sub).or_default() += 1,
-                Token::Update { view, sub, item, .. } => {
+                Token::Update { view, sub, letter, .. } => {
                     updates += 1;
-                    bytes += item.frame().len();
+                    bytes += letter.frame.len();
                     *waiting.entry(*view).or_default() += 1;
                     *queued.entry(*sub).or_default() += 1;
                 }
@@ -55,8 +55,8 @@ impl Outbox {
         assert_eq!(flags, snapshots.len());
         let statuses_due = self.views.iter().filter(|(_, view)| view.status.is_some());
         assert_eq!(statuses_due.count(), statuses.len());
-        if let Some((sub, _)) = self.partial.as_ref().and_then(|part| part.credit.as_ref()) {
-            *queued.entry(*sub).or_default() += 1;
+        if let Some(sub) = self.partial.as_ref().and_then(|part| part.credited()) {
+            *queued.entry(sub).or_default() += 1;
         }
         for (key, sub) in &self.subs {
             assert!(sub.ledger.balances(), "{}: {:?}", sub.pattern, sub.ledger);

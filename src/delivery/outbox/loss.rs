@@ -27,11 +27,11 @@ impl Outbox {
         let replaced = owner.options.mode == Mode::Latest;
         self.tally.offered += count;
         self.tally.lose(Loss::Lag, count);
-        let gap = Gap { from, to, dropped: count, reason, sub };
+        let gap = Box::new(Gap { from, to, dropped: count, reason, sub });
         self.follow(view);
         // A waiting `latest` update will be replaced by what comes after the gap, behind it.
         match self.gap_before(view, sub, self.order.len(), replaced) {
-            Some(earlier) => self.join_gaps(earlier, gap),
+            Some(earlier) => self.join_gaps(earlier, *gap),
             None => self.push_lazy(Token::Gap { view, gap }),
         }
     }
@@ -65,10 +65,10 @@ impl Outbox {
             self.oldest_of_fullest()
         };
         let Some(index) = victim else { return false };
-        let Some(Token::Update { view, sub, item, .. }) = self.order.get(index) else {
+        let Some(Token::Update { view, sub, letter, .. }) = self.order.get(index) else {
             return false;
         };
-        let (view, sub, seq, len) = (*view, *sub, item.issued.update.seq, item.frame().len());
+        let (view, sub, seq, len) = (*view, *sub, letter.seq, letter.frame.len());
         self.queued_updates -= 1;
         self.queued_bytes -= len;
         self.credit_loss(sub, Loss::Overflow);
@@ -84,7 +84,7 @@ impl Outbox {
             }
             None => {
                 if let Some(token) = self.order.get_mut(index) {
-                    *token = Token::Gap { view, gap };
+                    *token = Token::Gap { view, gap: Box::new(gap) };
                     self.lazy += 1;
                 }
                 index
@@ -94,7 +94,7 @@ impl Outbox {
             && let Some(Token::Gap { gap, .. }) = self.order.remove(later)
         {
             self.lazy -= 1;
-            self.join_gaps(place, gap);
+            self.join_gaps(place, *gap);
         }
         true
     }
@@ -135,10 +135,10 @@ impl Outbox {
                 lost += 1;
                 false
             }
-            Token::Update { view, sub: owner, item, .. } if *owner == sub => {
+            Token::Update { view, sub: owner, letter, .. } if *owner == sub => {
                 lost += 1;
                 *queued_updates -= 1;
-                *queued_bytes -= item.frame().len();
+                *queued_bytes -= letter.frame.len();
                 if let Some(topic) = views.get_mut(*view as usize) {
                     topic.waiting -= 1;
                 }
@@ -177,7 +177,7 @@ impl Outbox {
         // Its key may be given to another subscription: what is partly written must not be credited
         // to that one.
         if let Some(part) = &mut self.partial
-            && part.credit.take_if(|(owner, _)| *owner == sub).is_some()
+            && part.forgo(|owner| owner == sub).is_some()
         {
             lost += 1;
         }
@@ -205,7 +205,7 @@ impl Outbox {
             self.credit_losses(sub, Loss::Closed, count);
         }
         if let Some(part) = &mut self.partial
-            && let Some((sub, _)) = part.credit.take()
+            && let Some(sub) = part.forgo(|_| true)
         {
             self.credit_loss(sub, Loss::Closed);
         }

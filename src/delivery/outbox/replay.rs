@@ -103,9 +103,9 @@ impl Outbox {
         for issued in kept.iter().take_while(|issued| issued.update.seq <= cursor.end) {
             read += 1;
             cursor.next = issued.update.seq + 1;
-            if let Some(item) = self.pass(view, cursor.sub, &Offer::new(issued)) {
+            if let Some(letter) = self.pass(view, cursor.sub, &Offer::new(issued)) {
                 let sub = cursor.sub;
-                self.order.insert(at, Token::Update { view, sub, item, history: true });
+                self.order.insert(at, Token::Update { view, sub, letter, history: true });
                 at += 1;
             }
         }
@@ -132,7 +132,7 @@ impl Outbox {
         let (from, to) = (cursor.next, (oldest - 1).min(cursor.end));
         let (dropped, sub) = (to + 1 - from, cursor.sub);
         self.credit_losses(sub, Loss::Overflow, dropped);
-        let gap = Gap { from, to, dropped, reason: GapReason::SlowConsumer, sub };
+        let gap = Box::new(Gap { from, to, dropped, reason: GapReason::SlowConsumer, sub });
         self.order.insert(place, Token::Gap { view, gap });
         self.lazy += 1;
         cursor.next = to + 1;

@@ -1,6 +1,6 @@
 //! From the queues to the socket: what is next, and what the kernel took of it.
 
-use std::{io::IoSlice, sync::Arc, time::Instant};
+use std::{collections::VecDeque, io::IoSlice, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
@@ -8,25 +8,57 @@ use super::{Outbox, WINDOW};
 use crate::{
     delivery::{
         offer::Variant,
-        view::{Item, Latest, Token},
+        view::{Latest, Letter, Token},
     },
-    hub::Issued,
-    market::Update,
     protocol::event,
     units::Micros,
 };
 
+/// What is next for the socket, out of its queue.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// An update, and the subscription that it is credited to; none when that has ended.
+    Letter(Arc<Letter>, Option<u32>),
+    /// Anything else.
+    Frame(Bytes),
+}
+
 /// A frame of which the kernel has taken a part.
 #[derive(Debug)]
 pub(super) struct Partial {
-    pub(super) frame: Bytes,
-    pub(super) written: usize,
-    pub(super) credit: Option<(u32, Arc<Issued>)>,
+    next: Next,
+    written: usize,
+}
+
+impl Next {
+    fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Letter(letter, _) => &letter.frame,
+            Self::Frame(frame) => frame,
+        }
+    }
 }
 
 impl Partial {
-    fn update(item: Item, sub: u32) -> Self {
-        Self { frame: item.frame().clone(), written: 0, credit: Some((sub, item.issued)) }
+    /// The subscription that the frame is credited to.
+    #[cfg(test)]
+    pub(super) fn credited(&self) -> Option<u32> {
+        match &self.next {
+            Next::Letter(_, sub) => *sub,
+            Next::Frame(_) => None,
+        }
+    }
+
+    /// Takes the credit from a subscription of which `is_it` says so. Returns which.
+    pub(super) fn forgo(&mut self, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        match &mut self.next {
+            Next::Letter(_, sub) => sub.take_if(|sub| is_it(*sub)),
+            Next::Frame(_) => None,
+        }
+    }
+
+    fn left(&self) -> &[u8] {
+        self.next.bytes().get(self.written..).unwrap_or_default()
     }
 }
 
@@ -49,7 +81,7 @@ impl Outbox {
             };
             let frame = self.encode(place, now);
             if let Some(token) = self.order.get_mut(place) {
-                *token = Token::Ready { view, sub, frame };
+                *token = Token::Ready { view, sub, frame: Box::new(frame) };
                 self.lazy -= 1;
             }
         }
@@ -93,7 +125,7 @@ impl Outbox {
     /// The next frames to write, in `out`; returns how many there are. Call [`Outbox::prepare`]
     /// first and tell [`Outbox::taken`] how many bytes of them the kernel took.
     pub(in crate::delivery) fn slices<'a>(&'a self, out: &mut [IoSlice<'a>; WINDOW]) -> usize {
-        let partial = self.partial.iter().filter_map(|part| part.frame.get(part.written..));
+        let partial = self.partial.iter().map(|part| part.left());
         let control = self.control.iter().map(|frame| &frame[..]);
         let order = self.order.iter().map_while(|token| self.frame_of(token));
         let mut count = 0;
@@ -107,10 +139,10 @@ impl Outbox {
     /// Nothing for what was not prepared, and what stands behind it must wait.
     fn frame_of<'a>(&'a self, token: &'a Token) -> Option<&'a [u8]> {
         match token {
-            Token::Update { item, .. } => Some(item.frame()),
+            Token::Update { letter, .. } => Some(&letter.frame),
             Token::Latest { view } => {
                 let topic = self.views.get(*view as usize)?;
-                topic.latest.as_ref().map(|latest| &latest.item.frame()[..])
+                topic.latest.as_ref().map(|latest| &latest.letter.frame[..])
             }
             Token::Ready { frame, .. } => Some(frame),
             Token::Snapshot { .. }
@@ -126,60 +158,72 @@ impl Outbox {
         &mut self,
         mut bytes: usize,
         now: Instant,
-        mut delivered: impl FnMut(&Update),
+        mut delivered: impl FnMut(&Letter),
     ) {
-        loop {
-            let mut part = match self.partial.take() {
-                Some(part) => part,
-                None if bytes == 0 => return,
-                None => match self.pop(now) {
-                    Some(part) => part,
-                    None => return,
-                },
-            };
-            let left = part.frame.len() - part.written;
+        if let Some(mut part) = self.partial.take() {
+            let left = part.left().len();
             if bytes < left {
                 part.written += bytes;
                 self.partial = Some(part);
                 return;
             }
             bytes -= left;
-            if let Some((sub, issued)) = part.credit {
-                if let Some(sub) = self.subs.get_mut(sub as usize) {
-                    sub.ledger.queued -= 1;
-                    sub.ledger.delivered += 1;
-                }
-                self.tally.delivered += 1;
-                delivered(&issued.update);
+            self.credit(&part.next, &mut delivered);
+        }
+        while bytes > 0
+            && let Some(next) = self.pop(now)
+        {
+            let len = next.bytes().len();
+            if bytes < len {
+                self.partial = Some(Box::new(Partial { next, written: bytes }));
+                return;
             }
+            bytes -= len;
+            self.credit(&next, &mut delivered);
+        }
+    }
+
+    fn credit(&mut self, next: &Next, delivered: &mut impl FnMut(&Letter)) {
+        if let Next::Letter(letter, Some(sub)) = next {
+            if let Some(sub) = self.subs.get_mut(*sub as usize) {
+                sub.ledger.queued -= 1;
+                sub.ledger.delivered += 1;
+            }
+            self.tally.delivered += 1;
+            delivered(letter);
         }
     }
 
     /// Takes the next frame out of its queue.
-    fn pop(&mut self, now: Instant) -> Option<Partial> {
+    fn pop(&mut self, now: Instant) -> Option<Next> {
         if let Some(frame) = self.control.pop_front() {
             self.control_bytes -= frame.len();
-            return Some(Partial { frame, written: 0, credit: None });
+            if self.control.is_empty() {
+                // Answers are rare: room for four of them would be much of an idle client.
+                self.control = VecDeque::new();
+            }
+            return Some(Next::Frame(frame));
         }
         match self.order.pop_front()? {
-            Token::Update { sub, item, history: true, .. } => Some(Partial::update(item, sub)),
-            Token::Update { view, sub, item, .. } => {
-                self.queued_updates -= 1;
-                self.queued_bytes -= item.frame().len();
-                if let Some(topic) = self.views.get_mut(view as usize) {
-                    topic.waiting -= 1;
+            Token::Update { view, sub, letter, history } => {
+                if !history {
+                    self.queued_updates -= 1;
+                    self.queued_bytes -= letter.frame.len();
+                    if let Some(topic) = self.views.get_mut(view as usize) {
+                        topic.waiting -= 1;
+                    }
                 }
-                Some(Partial::update(item, sub))
+                Some(Next::Letter(letter, Some(sub)))
             }
             Token::Latest { view } => {
                 let topic = self.views.get_mut(view as usize)?;
-                let Latest { item, sub, .. } = topic.latest.take()?;
+                let Latest { letter, sub, .. } = topic.latest.take()?;
                 let interval =
                     self.subs.get(topic.sub as usize).and_then(|sub| sub.options.interval);
                 topic.next_allowed = interval.map(|interval| now + interval);
-                Some(Partial::update(item, sub))
+                Some(Next::Letter(letter, Some(sub)))
             }
-            Token::Ready { frame, .. } => Some(Partial { frame, written: 0, credit: None }),
+            Token::Ready { frame, .. } => Some(Next::Frame(*frame)),
             lazy => {
                 self.order.push_front(lazy);
                 None

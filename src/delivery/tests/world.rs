@@ -201,7 +201,7 @@ impl World {
         let event = self.outlet.try_recv().ok()?;
         let mut touched = Touched::new();
         let now = self.now();
-        self.index.dispatch(&event, now, &mut touched);
+        self.index.dispatch(std::slice::from_ref(&event), now, &mut touched);
         self.flush(touched);
         Some(event)
     }
@@ -210,8 +210,10 @@ impl World {
     pub(super) fn pump(&mut self) {
         let mut touched = Touched::new();
         let now = self.now();
-        while let Ok(event) = self.outlet.try_recv() {
-            self.index.dispatch(&event, now, &mut touched);
+        let events: Vec<_> = std::iter::from_fn(|| self.outlet.try_recv().ok()).collect();
+        let mut rest = &events[..];
+        while !rest.is_empty() {
+            rest = &rest[self.index.dispatch(rest, now, &mut touched)..];
         }
         self.flush(touched);
     }

@@ -13,7 +13,7 @@ use axum::{
     extract::RawQuery,
     http::HeaderMap as Headers,
     response::{IntoResponse, Redirect},
-    routing::get,
+    routing::{get, post},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -100,8 +100,8 @@ async fn the_request_carries_path_query_key_and_agent() {
     let http = http(&format!("http://{address}/base/"), 5_000, true);
     let request = Request {
         path: "/v1/x".to_owned(),
-        query: vec![("symbols", r#"["A","B"]"#.to_owned())],
-        secret_header: Some(("x-api-key", Secret::new("k1"))),
+        query: vec![("symbols".into(), r#"["A","B"]"#.to_owned())],
+        secret_headers: vec![("x-api-key".into(), Secret::new("k1"))],
         ..Request::default()
     };
     let body = http.fetch(&request, None).await.unwrap().body.unwrap();
@@ -110,6 +110,24 @@ async fn the_request_carries_path_query_key_and_agent() {
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_request_with_a_body_posts_it_as_json() {
+    let echo = |headers: Headers, body: String| async move {
+        let header = |name| headers[name].to_str().unwrap().to_owned();
+        format!("{body} {} {}", header("content-type"), header("x-mine"))
+    };
+    let address = serve(Router::new().route("/rpc", post(echo))).await;
+    let request = Request {
+        path: "/rpc".to_owned(),
+        headers: vec![("x-mine".into(), "yes".to_owned())],
+        body: Some("[1]".into()),
+        ..Request::default()
+    };
+    let http = http(&format!("http://{address}"), 5_000, true);
+    let body = http.fetch(&request, None).await.unwrap().body.unwrap();
+    assert_eq!(body, "[1] application/json yes");
 }
 
 #[tokio::test]
@@ -284,8 +302,8 @@ async fn no_error_repeats_a_query_or_a_key() {
     drop(free);
     let (cut, _) = raw(|_, _| async {}).await;
     let request = Request {
-        query: vec![("apikey", "hunter2".to_owned())],
-        secret_header: Some(("x-api-key", Secret::new("hunter2"))),
+        query: vec![("apikey".into(), "hunter2".to_owned())],
+        secret_headers: vec![("x-api-key".into(), Secret::new("hunter2"))],
         ..path("/v1/secret")
     };
     for address in [refused, cut] {

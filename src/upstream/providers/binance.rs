@@ -105,7 +105,7 @@ impl Provider for Binance {
         let weights = self.endpoint.weights.iter();
         vec![Request {
             path: self.endpoint.path.to_owned(),
-            query: vec![("symbols", format!("[{}]", names.join(",")))],
+            query: vec![("symbols".into(), format!("[{}]", names.join(",")))],
             weight: weights
                 .filter(|(bound, _)| names.len() <= *bound)
                 .map(|(_, weight)| *weight)

@@ -1,6 +1,6 @@
 //! CoinGecko: `/simple/price` and `/coins/markets`. Shapes: CoinGecko's API reference.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
@@ -55,7 +55,7 @@ pub(super) struct Coingecko {
     plan: Vec<Vec<Coin>>,
     /// What the endpoints' paths begin with.
     prefix: &'static str,
-    secret_header: Option<(&'static str, Secret)>,
+    secret_headers: Vec<(Cow<'static, str>, Secret)>,
 }
 
 /// A market with the names that CoinGecko knows it by.
@@ -90,7 +90,7 @@ impl Coingecko {
             } else {
                 "/api/v3"
             },
-            secret_header: api_key.map(|key| (header, key)),
+            secret_headers: api_key.map(|key| (header.into(), key)).into_iter().collect(),
         })
     }
 
@@ -102,30 +102,30 @@ impl Coingecko {
             Endpoint::SimplePrice => (
                 "/simple/price",
                 vec![
-                    ("ids", ids),
-                    ("vs_currencies", quotes),
-                    ("include_market_cap", yes()),
-                    ("include_24hr_vol", yes()),
-                    ("include_24hr_change", yes()),
-                    ("include_last_updated_at", yes()),
-                    ("precision", "full".to_owned()),
+                    ("ids".into(), ids),
+                    ("vs_currencies".into(), quotes),
+                    ("include_market_cap".into(), yes()),
+                    ("include_24hr_vol".into(), yes()),
+                    ("include_24hr_change".into(), yes()),
+                    ("include_last_updated_at".into(), yes()),
+                    ("precision".into(), "full".to_owned()),
                 ],
             ),
             Endpoint::CoinsMarkets => (
                 "/coins/markets",
                 vec![
-                    ("vs_currency", quotes),
-                    ("ids", ids),
-                    ("per_page", PAGE.to_string()),
-                    ("page", "1".to_owned()),
-                    ("precision", "full".to_owned()),
+                    ("vs_currency".into(), quotes),
+                    ("ids".into(), ids),
+                    ("per_page".into(), PAGE.to_string()),
+                    ("page".into(), "1".to_owned()),
+                    ("precision".into(), "full".to_owned()),
                 ],
             ),
         };
         Request {
             path: format!("{}{path}", self.prefix),
             query,
-            secret_header: self.secret_header.clone(),
+            secret_headers: self.secret_headers.clone(),
             tag,
             ..Request::default()
         }

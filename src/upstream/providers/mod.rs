@@ -14,7 +14,7 @@ mod withhold;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 
@@ -30,9 +30,13 @@ pub struct Request {
     /// Path below the base URL, with a leading slash: `/api/v3/ticker/24hr`.
     pub path: String,
     /// Query pairs, not yet encoded.
-    pub query: Vec<(&'static str, String)>,
-    /// Header with a secret: its name and value.
-    pub secret_header: Option<(&'static str, Secret)>,
+    pub query: Vec<(Cow<'static, str>, String)>,
+    /// Headers: names and values.
+    pub headers: Vec<(Cow<'static, str>, String)>,
+    /// Headers that must not be told to anybody else.
+    pub secret_headers: Vec<(Cow<'static, str>, Secret)>,
+    /// JSON to send with `POST`; without it the request is a `GET`.
+    pub body: Option<Bytes>,
     /// Budget units that it costs; 0 means what the configuration says.
     pub weight: u32,
     /// What [`Provider::decode`] needs to know which answer it has.

@@ -134,8 +134,12 @@ impl TokenMetrics {
         let api_key = self.api_key.clone();
         Request {
             path: path.to_owned(),
-            query: vec![of, ("limit", PAGE.to_string()), ("page", page.to_string())],
-            secret_header: api_key.map(|key| ("x-api-key", key)),
+            query: vec![
+                (of.0.into(), of.1),
+                ("limit".into(), PAGE.to_string()),
+                ("page".into(), page.to_string()),
+            ],
+            secret_headers: api_key.map(|key| ("x-api-key".into(), key)).into_iter().collect(),
             ..Request::default()
         }
     }

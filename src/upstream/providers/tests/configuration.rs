@@ -77,14 +77,14 @@ fn large_feed(provider: &str, endpoint: &str, count: usize) -> FeedConfig {
 fn more_ids_than_a_page_holds_are_asked_in_several_requests() {
     let coins = provider(&large_feed("coingecko", "coins_markets", 251)).requests();
     assert_eq!(coins.len(), 2);
-    assert_eq!(coins[1].query[1], ("ids", "251".to_owned()));
+    assert_eq!(coins[1].query[1], ("ids".into(), "251".to_owned()));
     let one = provider(&large_feed("coingecko", "simple_price", 251)).requests();
     assert_eq!(one.len(), 1);
 
     let mut grades = provider(&large_feed("token_metrics", "trader_grades", 101));
     let requests = grades.requests();
     assert_eq!(requests.len(), 2);
-    assert_eq!(requests[1].query[0], ("token_id", "101".to_owned()));
+    assert_eq!(requests[1].query[0], ("token_id".into(), "101".to_owned()));
     let empty = response(r#"{"success":true,"data":[]}"#);
     assert_eq!(grades.decode(&requests[0], &empty).unwrap().missing.len(), 100);
     assert_eq!(grades.decode(&requests[1], &empty).unwrap().missing.len(), 1);

@@ -28,7 +28,7 @@ fn the_first_token_with_the_symbol_wins_and_the_unknown_is_told() {
     assert_eq!(prepare(&mut *tm, tokens), Ok(()));
     assert_eq!(tm.preparation(), []);
     let requests = tm.requests();
-    assert_eq!(requests[0].query[0], ("token_id", "3375,3306".to_owned()));
+    assert_eq!(requests[0].query[0], ("token_id".into(), "3375,3306".to_owned()));
     let body = r#"{"success":true,"data":[{"TOKEN_ID":3375,"CURRENT_PRICE":1.0}]}"#;
     let batch = tm.decode(&requests[0], &response(body)).unwrap();
     assert_eq!(batch.ticks.len(), 1);
@@ -53,7 +53,7 @@ fn the_next_page_is_asked_for_until_all_are_found() {
     assert_eq!(asked(&tm.preparation()), next);
     assert_eq!(prepare(&mut *tm, full_page("ETH", 8)), Ok(()));
     assert_eq!(tm.preparation(), []);
-    assert_eq!(tm.requests()[0].query[0], ("token_id", "7,8".to_owned()));
+    assert_eq!(tm.requests()[0].query[0], ("token_id".into(), "7,8".to_owned()));
 }
 
 #[test]

@@ -78,13 +78,12 @@ fn asked(requests: &[Request]) -> Vec<String> {
         let query: Vec<String> =
             request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mark = if query.is_empty() { "" } else { "?" };
-        let header = request.secret_header.as_ref();
-        let header = header.map(|(name, _)| format!(" {name}"));
+        let headers = request.secret_headers.iter().map(|(name, _)| format!(" {name}"));
         format!(
             "{}{mark}{}{} weight={}",
             request.path,
             query.join("&"),
-            header.unwrap_or_default(),
+            headers.collect::<String>(),
             request.weight
         )
     };
