@@ -9,6 +9,7 @@ mod random;
 mod rates;
 mod resuming;
 mod run;
+mod stages;
 mod status;
 mod steps;
 mod stress;

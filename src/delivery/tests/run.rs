@@ -57,7 +57,8 @@ impl Run {
         match *step {
             Step::Burst { topic, count } => (1..=count).for_each(|add| {
                 let log = self.model.topics.get(TOPICS[topic]);
-                let last = log.filter(|log| log.head() > 0).map_or(0, |log| log.value(log.head()).0);
+                let last =
+                    log.filter(|log| log.head() > 0).map_or(0, |log| log.value(log.head()).0);
                 self.publish(topic, Value((last + add) % 16));
             }),
             Step::Publish { topic, tenths } => self.publish(topic, Value(tenths)),

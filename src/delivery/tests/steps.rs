@@ -21,26 +21,63 @@ pub(super) const BOUNDS: [Bounds; 3] =
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     /// As many different values; they may be more than history keeps.
-    Burst { topic: usize, count: u64 },
+    Burst {
+        topic: usize,
+        count: u64,
+    },
     /// Few prices, so that some are unchanged.
-    Publish { topic: usize, tenths: u64 },
-    Subscribe { client: usize, pattern: usize, terms: Terms, resume: Option<LeftOff> },
-    Unsubscribe { client: usize, pattern: usize },
+    Publish {
+        topic: usize,
+        tenths: u64,
+    },
+    Subscribe {
+        client: usize,
+        pattern: usize,
+        terms: Terms,
+        resume: Option<LeftOff>,
+    },
+    Unsubscribe {
+        client: usize,
+        pattern: usize,
+    },
     /// The connection is lost and made anew, and goes on from what it has seen or says it has.
-    Reconnect { client: usize, pattern: usize, terms: Terms, resume: Option<LeftOff> },
+    Reconnect {
+        client: usize,
+        pattern: usize,
+        terms: Terms,
+        resume: Option<LeftOff>,
+    },
     /// Kept updates are asked for.
-    Replay { topic: usize, back: u64, count: Option<u64>, limit: usize },
+    Replay {
+        topic: usize,
+        back: u64,
+        count: Option<u64>,
+        limit: usize,
+    },
     /// The shard takes some events out of its channel.
-    Pump { events: usize },
+    Pump {
+        events: usize,
+    },
     /// It takes all of them at once.
     PumpBatch,
     /// The channel is overrun.
     Lag,
     /// The socket takes some bytes more.
-    Grant { client: usize, bytes: usize },
-    AtMostPerWrite { client: usize, bytes: usize },
-    Advance { by: Duration },
-    Trouble { topic: usize, blocked: bool },
+    Grant {
+        client: usize,
+        bytes: usize,
+    },
+    AtMostPerWrite {
+        client: usize,
+        bytes: usize,
+    },
+    Advance {
+        by: Duration,
+    },
+    Trouble {
+        topic: usize,
+        blocked: bool,
+    },
 }
 
 /// Where a client says it left off.
@@ -119,9 +156,8 @@ fn topic() -> impl Strategy<Value = usize> {
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let client = || prop_oneof![3 => Just(0), 1 => 1..BOUNDS.len()];
     let pattern = || prop_oneof![3 => Just(0), 2 => Just(3), 1 => 1..PATTERNS.len()];
-    let subscribe = move |resumed| {
-        (client(), pattern(), terms(), option::weighted(resumed, left_off()))
-    };
+    let subscribe =
+        move |resumed| (client(), pattern(), terms(), option::weighted(resumed, left_off()));
     prop_oneof![
         8 => (topic(), prop::sample::select(vec![0_u64, 2, 3, 6, 9, 12, 14]))
             .prop_map(|(topic, tenths)| Step::Publish { topic, tenths }),

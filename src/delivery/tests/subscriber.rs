@@ -83,6 +83,9 @@ impl Subscriber {
         let after = position
             .filter(|(epoch, seq)| *epoch && *seq <= log.head())
             .filter(|(_, seq)| *seq == log.head() || log.kept(seq + 1).is_some())
+            .filter(|(_, seq)| {
+                !sub.terms.edge || *seq == 0 || *seq == log.head() || log.kept(*seq).is_some()
+            })
             .map(|(_, seq)| *seq);
         if let Some(after) = after {
             self.go_on(&sub, topic, log, after);
@@ -155,10 +158,4 @@ impl Stream {
     fn reads_on(&self) -> bool {
         !self.unread.is_empty() && self.unread_lane + 1 == self.lanes.len()
     }
-
-    /// The subscription whose updates are unread.
-    pub(super) fn reader(&self) -> usize {
-        self.lanes[self.unread_lane].sub
-    }
 }
-

@@ -26,12 +26,33 @@ struct Taken {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Message {
     Answer(u64),
-    Snapshot { topic: String, seq: u64, data: Json, state: String },
-    Update { topic: String, seq: u64, data: Json },
-    Gap { topic: String, from: u64, to: u64, dropped: u64, reason: String },
-    Status { topic: String, state: String },
+    Snapshot {
+        topic: String,
+        seq: u64,
+        data: Json,
+        state: String,
+    },
+    Update {
+        topic: String,
+        seq: u64,
+        data: Json,
+    },
+    Gap {
+        topic: String,
+        from: u64,
+        to: u64,
+        dropped: u64,
+        reason: String,
+    },
+    Status {
+        topic: String,
+        state: String,
+    },
     /// Something about a subscription, ahead of data as an answer is.
-    Notice { code: String, pattern: String },
+    Notice {
+        code: String,
+        pattern: String,
+    },
 }
 
 impl Wire {
