@@ -60,8 +60,9 @@ pub(super) struct ClientState {
     touched: bool,
     /// Whether one is due later.
     deferred: bool,
-    /// Nothing is written until the answer that is being made has its place ahead of data.
-    corked: bool,
+    /// Nothing is written until the answer that is being made has its place: ahead of data, and of
+    /// the notices that were queued since this many answers and control frames waited.
+    corked: Option<usize>,
     flow: Flow,
     reported_bytes: usize,
 }
@@ -128,7 +129,7 @@ impl Client {
             by_topic: HashMap::new(),
             touched: false,
             deferred: false,
-            corked: false,
+            corked: None,
             flow,
             reported_bytes: 0,
         };
@@ -202,21 +203,25 @@ impl Client {
     /// Until [`Client::uncork`] nothing is written, so that no other thread can write what a
     /// subscription brings before its answer.
     pub(super) fn cork(&self) {
-        self.lock().corked = true;
+        let mut state = self.lock();
+        let waiting = state.outbox.control_len();
+        state.corked.get_or_insert(waiting);
     }
 
     /// Queues the answer; what follows from it may be written.
     pub(super) fn uncork(&self, answer: Bytes) {
         let mut state = self.lock();
-        state.outbox.push_control(answer);
-        state.corked = false;
+        match state.corked.take() {
+            Some(place) => state.outbox.insert_control(place, answer),
+            None => state.outbox.push_control(answer),
+        }
     }
 
     /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
     /// there is something for it to wait for.
     pub(super) fn flush(&self, now: Instant) {
         let mut state = self.lock();
-        if state.corked {
+        if state.corked.is_some() {
             return;
         }
         (state.touched, state.deferred) = (false, false);

@@ -120,6 +120,17 @@ impl Outbox {
         self.control.push_back(frame);
     }
 
+    /// How many answers and control frames wait.
+    pub(super) fn control_len(&self) -> usize {
+        self.control.len()
+    }
+
+    /// Queues an answer ahead of what has been queued since `place` of them waited.
+    pub(super) fn insert_control(&mut self, place: usize, frame: Bytes) {
+        self.control_bytes += frame.len();
+        self.control.insert(place.min(self.control.len()), frame);
+    }
+
     /// Bytes of answers and control frames that wait.
     pub(super) fn control_bytes(&self) -> usize {
         self.control_bytes
@@ -244,10 +255,11 @@ impl Outbox {
     /// Gives the `latest` update of `view` the last place instead of the one it has.
     fn move_behind(&mut self, view: u32) {
         let is_it = |token: &Token| matches!(token, Token::Latest { view: of } if *of == view);
-        if let Some(token) =
-            self.order.iter().position(is_it).and_then(|place| self.order.remove(place))
+        if let Some(place) = self.order.iter().position(is_it)
+            && let Some(token) = self.order.remove(place)
         {
             self.order.push_back(token);
+            self.join_around(view, place);
         }
     }
 

@@ -12,7 +12,7 @@ use super::{
     ledger::Ledger,
     options::Options,
     outbox::Subscription,
-    resume::Beginning,
+    resume::{Beginning, is_at_zero},
     rows::{ResumedRow, SubscribeRow, SubscriptionRow, UnsubscribeRow},
 };
 use crate::{
@@ -120,6 +120,9 @@ impl Subscribing<'_> {
         let mut recovered = false;
         if let (Some(slot), Some(head)) = (&slot, &head) {
             recovered = self.begin(&mut state, &put, slot, head).unwrap_or(false);
+        } else if let Some(resume) = self.terms.resume {
+            let names = [self.asked.pattern.as_str(), &self.asked.text];
+            recovered = is_at_zero(resume, names, self.index.hub.epoch());
         }
         drop(state);
         if put.new {
