@@ -114,6 +114,10 @@ pub enum ProviderKind {
     Coingecko,
     /// Binance spot.
     Binance,
+    /// Coinbase Exchange.
+    Coinbase,
+    /// Kraken spot.
+    Kraken,
     /// Token Metrics.
     TokenMetrics,
     /// mempool.space.
@@ -175,6 +179,8 @@ impl ProviderKind {
         match self {
             Self::Coingecko => "coingecko",
             Self::Binance => "binance",
+            Self::Coinbase => "coinbase",
+            Self::Kraken => "kraken",
             Self::TokenMetrics => "token_metrics",
             Self::Mempool => "mempool",
             Self::Synthetic => "synthetic",
@@ -186,6 +192,8 @@ impl ProviderKind {
         match self {
             Self::Coingecko => Some("https://api.coingecko.com/api/v3"),
             Self::Binance => Some("https://api.binance.com"),
+            Self::Coinbase => Some("https://api.exchange.coinbase.com"),
+            Self::Kraken => Some("https://api.kraken.com"),
             Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
             Self::Mempool => Some("https://mempool.space"),
             Self::Synthetic => None,
@@ -195,7 +203,11 @@ impl ProviderKind {
     /// Whether a feed must say for which symbols it asks.
     pub fn needs_symbols(self) -> bool {
         match self {
-            Self::Coingecko | Self::Binance | Self::TokenMetrics => true,
+            Self::Coingecko
+            | Self::Binance
+            | Self::Coinbase
+            | Self::Kraken
+            | Self::TokenMetrics => true,
             Self::Mempool | Self::Synthetic => false,
         }
     }
@@ -231,6 +243,8 @@ mod tests {
         for kind in [
             ProviderKind::Coingecko,
             ProviderKind::Binance,
+            ProviderKind::Coinbase,
+            ProviderKind::Kraken,
             ProviderKind::TokenMetrics,
             ProviderKind::Mempool,
             ProviderKind::Synthetic,
