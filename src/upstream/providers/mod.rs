@@ -5,6 +5,7 @@ mod binance;
 mod body;
 mod coinbase;
 mod coingecko;
+mod defillama;
 mod kraken;
 mod markets;
 mod mempool;
@@ -96,6 +97,7 @@ pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provi
         ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
         ProviderKind::Coinbase => Box::new(coinbase::Coinbase::new(feed)?),
         ProviderKind::Kraken => Box::new(kraken::Kraken::new(feed)?),
+        ProviderKind::Defillama => defillama::defillama(feed)?,
         ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
         ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
         ProviderKind::Synthetic => {

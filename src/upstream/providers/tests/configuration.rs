@@ -44,7 +44,24 @@ fn a_wrong_configuration_names_its_key() {
             "symbols = ['AB-CD', 'A-BCD']",
             "`symbols` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
         ),
-        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height"),
+        ("defillama", market, "`ids` has no id for BTC-USD"),
+        (
+            "defillama",
+            "symbols = ['BTC-EUR']",
+            "`symbols` has BTC-EUR, but DefiLlama's prices are in USD",
+        ),
+        (
+            "defillama",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin' }",
+            "`ids` has an id for BTC-USD that names no chain: write coingecko:bitcoin or \
+             ethereum:0x…",
+        ),
+        (
+            "defillama",
+            "endpoint = 'chains'\nchains = ['Ethereum', '??']",
+            "`chains` has \"??\", which cannot be part of a topic",
+        ),
+        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height, mempool"),
         ("synthetic", "", "`provider` synthetic has no upstream to poll"),
     ];
     for (provider, rest, expected) in cases {

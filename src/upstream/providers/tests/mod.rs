@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::*;
 use crate::market::Value;
 
-const PROVIDERS: [&str; 6] =
-    ["binance", "coinbase", "coingecko", "kraken", "mempool", "token_metrics"];
+const PROVIDERS: [&str; 7] =
+    ["binance", "coinbase", "coingecko", "defillama", "kraken", "mempool", "token_metrics"];
 
 const KEY: &str = "secret-key";
 
