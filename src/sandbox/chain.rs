@@ -42,6 +42,17 @@ pub(super) struct Fees {
     pub(super) minimum: f64,
 }
 
+/// What waits for a block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Backlog {
+    /// Transactions.
+    pub(super) count: u64,
+    /// Their size in vB.
+    pub(super) vsize: u64,
+    /// What they pay, in satoshi.
+    pub(super) total_fee: u64,
+}
+
 impl Chain {
     /// A chain at step 0.
     pub(super) fn new(dice: ChaCha8Rng) -> Self {
@@ -61,6 +72,19 @@ impl Chain {
     /// Number of the newest block.
     pub(super) fn height(&self) -> u64 {
         self.height
+    }
+
+    /// What waits: the more, the dearer the next block is.
+    pub(super) fn backlog(&self) -> Backlog {
+        let vsize = self.log_fee.exp() * 2_500_000.0;
+        let fees = self.fees();
+        let average =
+            (fees.fastest + fees.half_hour + fees.hour + fees.economy + fees.minimum) / 5.0;
+        Backlog {
+            count: (vsize / 410.0) as u64,
+            vsize: vsize as u64,
+            total_fee: (vsize * average) as u64,
+        }
     }
 
     /// What to pay.

@@ -5,6 +5,9 @@
 //! | here | there |
 //! |---|---|
 //! | `sandbox:/binance` | `https://api.binance.com` |
+//! | `sandbox:/coinbase` | `https://api.exchange.coinbase.com` |
+//! | `sandbox:/kraken` | `https://api.kraken.com` |
+//! | `sandbox:/defillama` | `https://coins.llama.fi` and `https://api.llama.fi` |
 //! | `sandbox:/coingecko/api/v3` | `https://api.coingecko.com/api/v3` |
 //! | `sandbox:/tokenmetrics/v2` | `https://api.tokenmetrics.com/v2` |
 //! | `sandbox:/mempool` | `https://mempool.space` |
@@ -50,6 +53,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("/binance/api/v3/ticker/24hr", "Binance: statistics of the last 24 hours"),
     ("/binance/api/v3/ticker/price", "Binance: last price"),
     ("/binance/api/v3/ticker/bookTicker", "Binance: best bid and ask"),
+    ("/coinbase/products/BTC-USD/ticker", "Coinbase Exchange: last trade of a product"),
+    ("/coinbase/products/BTC-USD/stats", "Coinbase Exchange: last 24 hours of a product"),
+    ("/kraken/0/public/Ticker", "Kraken: tickers of pairs"),
+    ("/defillama/prices/current/coingecko:bitcoin", "DefiLlama: prices of tokens"),
+    ("/defillama/v2/chains", "DefiLlama: value locked on each chain"),
     ("/coingecko/api/v3/simple/price", "CoinGecko: prices by coin id"),
     ("/coingecko/api/v3/coins/markets", "CoinGecko: coins with their market data"),
     ("/tokenmetrics/v2/tokens", "Token Metrics: tokens and their ids"),
@@ -58,6 +66,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("/tokenmetrics/v2/hourly-trading-signals", "Token Metrics: trading signals of the hour"),
     ("/tokenmetrics/v2/trader-grades", "Token Metrics: trader grades"),
     ("/mempool/api/v1/fees/recommended", "mempool.space: recommended fees"),
+    ("/mempool/api/mempool", "mempool.space: what waits for a block"),
     ("/mempool/api/blocks/tip/height", "mempool.space: height of the chain"),
 ];
 

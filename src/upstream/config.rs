@@ -30,6 +30,9 @@ pub struct FeedConfig {
     /// The API's own ids by symbol, where it has ids of its own.
     #[serde(default)]
     pub ids: BTreeMap<String, Id>,
+    /// The chains of DefiLlama's `chains`; empty means those on which most is locked.
+    #[serde(default)]
+    pub chains: Vec<String>,
     /// Time between polls.
     #[serde(default = "default_every")]
     pub every: Span,
@@ -117,6 +120,12 @@ pub enum ProviderKind {
     Coingecko,
     /// Binance spot.
     Binance,
+    /// Coinbase Exchange.
+    Coinbase,
+    /// Kraken spot.
+    Kraken,
+    /// DefiLlama.
+    Defillama,
     /// Token Metrics.
     TokenMetrics,
     /// mempool.space.
@@ -180,6 +189,9 @@ impl ProviderKind {
         match self {
             Self::Coingecko => "coingecko",
             Self::Binance => "binance",
+            Self::Coinbase => "coinbase",
+            Self::Kraken => "kraken",
+            Self::Defillama => "defillama",
             Self::TokenMetrics => "token_metrics",
             Self::Mempool => "mempool",
             Self::Synthetic => "synthetic",
@@ -191,16 +203,24 @@ impl ProviderKind {
         match self {
             Self::Coingecko => Some("https://api.coingecko.com/api/v3"),
             Self::Binance => Some("https://api.binance.com"),
+            Self::Coinbase => Some("https://api.exchange.coinbase.com"),
+            Self::Kraken => Some("https://api.kraken.com"),
+            Self::Defillama => Some("https://coins.llama.fi"),
             Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
             Self::Mempool => Some("https://mempool.space"),
             Self::Synthetic => None,
         }
     }
 
-    /// Whether a feed must say for which symbols it asks.
-    pub fn needs_symbols(self) -> bool {
+    /// Whether a feed with the provider's first endpoint must say for which symbols it asks.
+    fn needs_symbols(self) -> bool {
         match self {
-            Self::Coingecko | Self::Binance | Self::TokenMetrics => true,
+            Self::Coingecko
+            | Self::Binance
+            | Self::Coinbase
+            | Self::Kraken
+            | Self::Defillama
+            | Self::TokenMetrics => true,
             Self::Mempool | Self::Synthetic => false,
         }
     }
@@ -212,11 +232,41 @@ impl fmt::Display for ProviderKind {
     }
 }
 
+/// The token of a topic that stands for a chain: `op_mainnet` for `OP Mainnet`. `None` when there is
+/// nothing in the name that a topic may have.
+pub fn chain_token(name: &str) -> Option<String> {
+    let token = |ch: char| match ch.to_ascii_lowercase() {
+        ch @ ('a'..='z' | '0'..='9' | '-') => ch,
+        _ => '_',
+    };
+    let name = name.trim();
+    let named = name.bytes().any(|byte| byte.is_ascii_alphanumeric());
+    (named && name.len() <= CHAIN_BYTES_MAX).then(|| name.chars().map(token).collect())
+}
+
+/// Longest name of a chain.
+const CHAIN_BYTES_MAX: usize = 64;
+
 impl FeedConfig {
-    /// Where the API is: as configured, or else the provider's public address; none where nothing
-    /// is asked.
+    /// Where the API is: as configured, or else the public address of the provider's endpoint; none
+    /// where nothing is asked.
     pub fn base_url(&self) -> Option<&str> {
-        self.base_url.as_deref().or(self.provider.base_url())
+        let public = if self.is_of_chains() {
+            Some("https://api.llama.fi")
+        } else {
+            self.provider.base_url()
+        };
+        self.base_url.as_deref().or(public)
+    }
+
+    /// Whether it must say for which symbols it asks.
+    pub fn needs_symbols(&self) -> bool {
+        self.provider.needs_symbols() && !self.is_of_chains()
+    }
+
+    /// Whether it asks DefiLlama for chains, which have a host of their own and no symbols.
+    pub fn is_of_chains(&self) -> bool {
+        self.provider == ProviderKind::Defillama && self.endpoint.as_deref() == Some("chains")
     }
 
     /// Age at which a topic of this feed is stale.
@@ -236,6 +286,9 @@ mod tests {
         for kind in [
             ProviderKind::Coingecko,
             ProviderKind::Binance,
+            ProviderKind::Coinbase,
+            ProviderKind::Kraken,
+            ProviderKind::Defillama,
             ProviderKind::TokenMetrics,
             ProviderKind::Mempool,
             ProviderKind::Synthetic,

@@ -45,6 +45,23 @@ fn what_clients_meet_has_bounds() {
 }
 
 #[test]
+fn only_defillamas_chains_have_chains_and_they_can_be_topics() {
+    let feed = "[[feeds]]\nname = \"a\"\nprovider = \"defillama\"\n";
+    let chains = |names: &str| format!("{feed}endpoint = \"chains\"\nchains = {names}");
+    assert!(load(&chains("[\"Ethereum\", \"OP Mainnet\"]")).is_ok());
+    assert!(load(&chains("[]")).is_ok());
+    check(&[
+        (&chains("[\"base\", \"??\"]"), "feeds[0].chains[1]", "cannot become a part of a topic"),
+        (&format!("{feed}endpoint = \"coins\""), "feeds[0].symbols", "a defillama feed must say"),
+        (
+            "[[feeds]]\nname = \"a\"\nprovider = \"mempool\"\nchains = [\"base\"]",
+            "feeds[0].chains",
+            "only endpoint = \"chains\"",
+        ),
+    ]);
+}
+
+#[test]
 fn inner_sections_have_bounds() {
     check(&[
         ("[delivery]\nqueue_updates = 0", "delivery.queue_updates", "at least 1"),

@@ -7,7 +7,7 @@ use crate::{
     config::KeyPath,
     market::Symbol,
     units::Span,
-    upstream::config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport},
+    upstream::config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport, chain_token},
 };
 
 /// The shortest time between polls of any upstream.
@@ -61,6 +61,7 @@ impl Checks<'_> {
             self.refuse(path.key("demand"), message);
         }
         self.symbols(feed, path);
+        self.chains(feed, path);
         self.times(feed, path);
         if !(feed.max_jump_pct.is_finite() && feed.max_jump_pct > 0.0) {
             let message = format!("{} is not more than 0; usual is 50", feed.max_jump_pct);
@@ -85,7 +86,7 @@ impl Checks<'_> {
     }
 
     fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {
-        if feed.symbols.is_empty() && feed.provider.needs_symbols() {
+        if feed.symbols.is_empty() && feed.needs_symbols() {
             let message = format!(
                 "a {} feed must say what to fetch, as in symbols = [\"BTC-USD\"]",
                 feed.provider
@@ -104,6 +105,22 @@ impl Checks<'_> {
         for symbol in feed.ids.keys() {
             if let Err(message) = canonical(symbol) {
                 self.refuse(path.key("ids").key(symbol), message);
+            }
+        }
+    }
+
+    fn chains(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        if !feed.chains.is_empty() && !feed.is_of_chains() {
+            let message = "only endpoint = \"chains\" of defillama has chains".to_owned();
+            self.refuse(path.key("chains"), message);
+        }
+        for (index, chain) in feed.chains.iter().enumerate() {
+            if chain_token(chain).is_none() {
+                let message = format!(
+                    "{chain:?} cannot become a part of a topic: write DefiLlama's name of the \
+                     chain, as in \"ethereum\" or \"OP Mainnet\""
+                );
+                self.refuse(path.key("chains").index(index), message);
             }
         }
     }

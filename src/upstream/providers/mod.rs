@@ -3,7 +3,10 @@
 
 mod binance;
 mod body;
+mod coinbase;
 mod coingecko;
+mod defillama;
+mod kraken;
 mod markets;
 mod mempool;
 mod number;
@@ -92,6 +95,9 @@ pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provi
     let provider: Box<dyn Provider> = match feed.provider {
         ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
         ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
+        ProviderKind::Coinbase => Box::new(coinbase::Coinbase::new(feed)?),
+        ProviderKind::Kraken => Box::new(kraken::Kraken::new(feed)?),
+        ProviderKind::Defillama => defillama::defillama(feed)?,
         ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
         ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
         ProviderKind::Synthetic => {

@@ -46,6 +46,13 @@ impl<'a> Row<'a> {
         Number::read(self.raw(key))
     }
 
+    /// An element of a field that is an array of numbers.
+    pub(super) fn element(&self, key: &str, index: usize) -> Number {
+        let elements: Option<Vec<&RawValue>> =
+            self.raw(key).and_then(|raw| serde_json::from_str(raw.get()).ok());
+        Number::read(elements.and_then(|elements| elements.get(index).copied()))
+    }
+
     /// A field that is a text.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         serde_json::from_str(self.raw(key)?.get()).ok()

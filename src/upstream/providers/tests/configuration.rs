@@ -29,7 +29,39 @@ fn a_wrong_configuration_names_its_key() {
             "symbols = ['BTC-EUR']",
             "`symbols` has BTC-EUR, but Token Metrics' prices are in USD",
         ),
-        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height"),
+        (
+            "coinbase",
+            "endpoint = 'candles'\nsymbols = ['BTC-USD']",
+            "`endpoint` must be one of ticker, stats",
+        ),
+        (
+            "coinbase",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = '../BTC-USD' }",
+            "`ids` has an id for BTC-USD that cannot be one",
+        ),
+        (
+            "kraken",
+            "symbols = ['AB-CD', 'A-BCD']",
+            "`symbols` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
+        ),
+        ("defillama", market, "`ids` has no id for BTC-USD"),
+        (
+            "defillama",
+            "symbols = ['BTC-EUR']",
+            "`symbols` has BTC-EUR, but DefiLlama's prices are in USD",
+        ),
+        (
+            "defillama",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin' }",
+            "`ids` has an id for BTC-USD that names no chain: write coingecko:bitcoin or \
+             ethereum:0x…",
+        ),
+        (
+            "defillama",
+            "endpoint = 'chains'\nchains = ['Ethereum', '??']",
+            "`chains` has \"??\", which cannot be part of a topic",
+        ),
+        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height, mempool"),
         ("synthetic", "", "`provider` synthetic has no upstream to poll"),
     ];
     for (provider, rest, expected) in cases {
@@ -80,6 +112,11 @@ fn more_ids_than_a_page_holds_are_asked_in_several_requests() {
     assert_eq!(coins[1].query[1], ("ids".into(), "251".to_owned()));
     let one = provider(&large_feed("coingecko", "simple_price", 251)).requests();
     assert_eq!(one.len(), 1);
+
+    let kraken = provider(&large_feed("kraken", "ticker", 101)).requests();
+    assert_eq!(kraken.len(), 2);
+    assert_eq!(kraken[1].query[0], ("pair".into(), "101".to_owned()));
+    assert_eq!(provider(&large_feed("coinbase", "ticker", 3)).requests().len(), 3);
 
     let mut grades = provider(&large_feed("token_metrics", "trader_grades", 101));
     let requests = grades.requests();

@@ -13,7 +13,8 @@ use serde::Deserialize;
 use super::*;
 use crate::market::Value;
 
-const PROVIDERS: [&str; 4] = ["binance", "coingecko", "mempool", "token_metrics"];
+const PROVIDERS: [&str; 7] =
+    ["binance", "coinbase", "coingecko", "defillama", "kraken", "mempool", "token_metrics"];
 
 const KEY: &str = "secret-key";
 
