@@ -3,6 +3,9 @@
 
 mod binance;
 mod coingecko;
+mod etherscan;
+mod evm;
+mod fear_greed;
 mod mempool;
 mod token_metrics;
 
@@ -29,6 +32,9 @@ pub(super) fn router(world: Arc<World>, switch: FaultSwitch) -> Router {
         .nest("/coingecko/api/v3", coingecko::routes())
         .nest("/tokenmetrics/v2", token_metrics::routes())
         .nest("/mempool/api", mempool::routes())
+        .nest("/etherscan", etherscan::routes())
+        .merge(evm::routes())
+        .nest("/fear_greed", fear_greed::routes())
         .route("/", get(index))
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(switch, mishap::meet))

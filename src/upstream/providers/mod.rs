@@ -4,6 +4,9 @@
 mod binance;
 mod body;
 mod coingecko;
+mod etherscan;
+mod evm;
+mod fear_greed;
 mod markets;
 mod mempool;
 mod number;
@@ -31,6 +34,8 @@ pub struct Request {
     pub path: String,
     /// Query pairs, not yet encoded.
     pub query: Vec<(Cow<'static, str>, String)>,
+    /// Query pairs that must not be told to anybody else, after the others.
+    pub secret_query: Vec<(Cow<'static, str>, Secret)>,
     /// Headers: names and values.
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// Headers that must not be told to anybody else.
@@ -94,6 +99,9 @@ pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provi
         ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
         ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
         ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
+        ProviderKind::Etherscan => Box::new(etherscan::Etherscan::new(feed, key)?),
+        ProviderKind::Evm => Box::new(evm::Evm::new(feed, key)?),
+        ProviderKind::FearGreed => Box::new(fear_greed::FearGreed::new(feed)?),
         ProviderKind::Synthetic => {
             return Err("`provider` synthetic has no upstream to poll".to_owned());
         }
