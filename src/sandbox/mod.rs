@@ -11,6 +11,9 @@
 //! | `sandbox:/coingecko/api/v3` | `https://api.coingecko.com/api/v3` |
 //! | `sandbox:/tokenmetrics/v2` | `https://api.tokenmetrics.com/v2` |
 //! | `sandbox:/mempool` | `https://mempool.space` |
+//! | `sandbox:/etherscan` | `https://api.etherscan.io` |
+//! | `sandbox:/evm` | a node's JSON-RPC |
+//! | `sandbox:/fear_greed` | `https://api.alternative.me` |
 //!
 //! One seed gives one market, whoever asks for what and when: prices are functions of seed, asset
 //! and step, and only `world` reads a clock. Misbehaviour is configured (`[[sandbox.faults]]`) or
@@ -68,6 +71,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("/mempool/api/v1/fees/recommended", "mempool.space: recommended fees"),
     ("/mempool/api/mempool", "mempool.space: what waits for a block"),
     ("/mempool/api/blocks/tip/height", "mempool.space: height of the chain"),
+    ("/etherscan/v2/api", "Etherscan: gas oracle"),
+    ("/evm", "a node: height and fee history, by POST"),
+    ("/fear_greed/fng/", "alternative.me: fear and greed index"),
 ];
 
 /// Connections served at once. Further ones wait in the listen queue.

@@ -33,6 +33,9 @@ pub struct FeedConfig {
     /// The chains of DefiLlama's `chains`; empty means those on which most is locked.
     #[serde(default)]
     pub chains: Vec<String>,
+    /// The block chain that is asked about, where the provider knows several; absent means
+    /// `ethereum`. It is the `<chain>` in `onchain.<chain>.…`.
+    pub chain: Option<String>,
     /// Time between polls.
     #[serde(default = "default_every")]
     pub every: Span,
@@ -90,6 +93,9 @@ pub enum Demand {
     Subscribed,
 }
 
+/// Endpoints of Token Metrics that are about the market as a whole, so that no symbols are named.
+const MARKET_ENDPOINTS: [&str; 3] = ["market_metrics", "indices", "sentiments"];
+
 /// An id of an API, written as a string or an integer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "IdForm")]
@@ -130,6 +136,12 @@ pub enum ProviderKind {
     TokenMetrics,
     /// mempool.space.
     Mempool,
+    /// Etherscan.
+    Etherscan,
+    /// A node of a chain that is like Ethereum.
+    Evm,
+    /// The fear and greed index of alternative.me.
+    FearGreed,
     /// Made in the process, for load tests.
     Synthetic,
 }
@@ -194,11 +206,15 @@ impl ProviderKind {
             Self::Defillama => "defillama",
             Self::TokenMetrics => "token_metrics",
             Self::Mempool => "mempool",
+            Self::Etherscan => "etherscan",
+            Self::Evm => "evm",
+            Self::FearGreed => "fear_greed",
             Self::Synthetic => "synthetic",
         }
     }
 
-    /// The public address of the API; none for what is made in the process.
+    /// The public address of the API; none for what is made in the process, or of which everybody
+    /// has their own.
     pub fn base_url(self) -> Option<&'static str> {
         match self {
             Self::Coingecko => Some("https://api.coingecko.com/api/v3"),
@@ -208,7 +224,9 @@ impl ProviderKind {
             Self::Defillama => Some("https://coins.llama.fi"),
             Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
             Self::Mempool => Some("https://mempool.space"),
-            Self::Synthetic => None,
+            Self::Etherscan => Some("https://api.etherscan.io"),
+            Self::FearGreed => Some("https://api.alternative.me"),
+            Self::Evm | Self::Synthetic => None,
         }
     }
 
@@ -221,8 +239,15 @@ impl ProviderKind {
             | Self::Kraken
             | Self::Defillama
             | Self::TokenMetrics => true,
-            Self::Mempool | Self::Synthetic => false,
+            Self::Mempool | Self::Etherscan | Self::Evm | Self::FearGreed | Self::Synthetic => {
+                false
+            }
         }
+    }
+
+    /// Whether `chain` means something to it.
+    pub fn takes_chain(self) -> bool {
+        matches!(self, Self::Etherscan | Self::Evm)
     }
 }
 
@@ -259,14 +284,23 @@ impl FeedConfig {
         self.base_url.as_deref().or(public)
     }
 
-    /// Whether it must say for which symbols it asks.
-    pub fn needs_symbols(&self) -> bool {
-        self.provider.needs_symbols() && !self.is_of_chains()
-    }
-
     /// Whether it asks DefiLlama for chains, which have a host of their own and no symbols.
     pub fn is_of_chains(&self) -> bool {
         self.provider == ProviderKind::Defillama && self.endpoint.as_deref() == Some("chains")
+    }
+
+    /// Whether it must say for which symbols it asks: not where the endpoint is about the market as
+    /// a whole.
+    pub fn needs_symbols(&self) -> bool {
+        let endpoint = self.endpoint.as_deref().unwrap_or_default();
+        let whole =
+            self.provider == ProviderKind::TokenMetrics && MARKET_ENDPOINTS.contains(&endpoint);
+        self.provider.needs_symbols() && !whole && !self.is_of_chains()
+    }
+
+    /// The block chain that is asked about.
+    pub fn chain(&self) -> &str {
+        self.chain.as_deref().unwrap_or("ethereum")
     }
 
     /// Age at which a topic of this feed is stale.
@@ -291,6 +325,9 @@ mod tests {
             ProviderKind::Defillama,
             ProviderKind::TokenMetrics,
             ProviderKind::Mempool,
+            ProviderKind::Etherscan,
+            ProviderKind::Evm,
+            ProviderKind::FearGreed,
             ProviderKind::Synthetic,
         ] {
             let name: value::StrDeserializer<'_, value::Error> = kind.name().into_deserializer();

@@ -136,6 +136,31 @@ fn symbols_are_canonical_known_once_and_there() {
 }
 
 #[test]
+fn a_chain_is_named_where_there_is_a_choice() {
+    let feed = |rest: &str| format!("[[feeds]]\nname = \"x\"\n{rest}");
+    let node = "base_url = \"https://node.example.com\"";
+    check(&[
+        (&feed("provider = \"mempool\"\nchain = \"bitcoin\""), "feeds[0].chain", "no choice"),
+        (&feed("provider = \"etherscan\"\nchain = \"dev\""), "feeds[0].chain", "ethereum, "),
+        (&feed(&format!("provider = \"evm\"\n{node}\nchain = \"a.b\"")), "feeds[0].chain", "a-z"),
+        (&feed("provider = \"evm\""), "feeds[0].base_url", "which node to ask"),
+    ]);
+    for good in ["provider = \"etherscan\"\nchain = \"base\"", "provider = \"fear_greed\""] {
+        assert!(load(&feed(good)).is_ok(), "{good}");
+    }
+    assert!(load(&feed(&format!("provider = \"evm\"\n{node}\nchain = \"devnet\""))).is_ok());
+}
+
+#[test]
+fn an_endpoint_about_the_market_needs_no_symbols() {
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"token_metrics\"\n";
+    for endpoint in ["market_metrics", "indices", "sentiments"] {
+        assert!(load(&format!("{feed}endpoint = \"{endpoint}\"\n")).is_ok(), "{endpoint}");
+    }
+    check(&[(&format!("{feed}endpoint = \"tm_grade\""), "feeds[0].symbols", "what to fetch")]);
+}
+
+#[test]
 fn names_are_topic_tokens_and_differ() {
     for name in ["", "a.b", "a b", "a/b", "é", "*"] {
         let found = refusals(&FEED.replace("\"a\"", &format!("\"{name}\"")));

@@ -7,7 +7,10 @@ use crate::{
     config::KeyPath,
     market::Symbol,
     units::Span,
-    upstream::config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport, chain_token},
+    upstream::{
+        chains,
+        config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport, chain_token},
+    },
 };
 
 /// The shortest time between polls of any upstream.
@@ -62,6 +65,7 @@ impl Checks<'_> {
         }
         self.symbols(feed, path);
         self.chains(feed, path);
+        self.chain(feed, path);
         self.times(feed, path);
         if !(feed.max_jump_pct.is_finite() && feed.max_jump_pct > 0.0) {
             let message = format!("{} is not more than 0; usual is 50", feed.max_jump_pct);
@@ -122,6 +126,23 @@ impl Checks<'_> {
                 );
                 self.refuse(path.key("chains").index(index), message);
             }
+        }
+    }
+
+    fn chain(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        if let Some(chain) = &feed.chain {
+            if !feed.provider.takes_chain() {
+                let message =
+                    format!("a {} feed has no choice of chains: leave it out", feed.provider);
+                self.refuse(path.key("chain"), message);
+            } else if let Err(message) = chains::check(feed.provider, chain) {
+                self.refuse(path.key("chain"), message);
+            }
+        }
+        if feed.provider == ProviderKind::Evm && feed.base_url.is_none() {
+            let message = "an evm feed must say which node to ask, as in \
+                           base_url = \"https://ethereum-rpc.publicnode.com\"";
+            self.refuse(path.key("base_url"), message);
         }
     }
 

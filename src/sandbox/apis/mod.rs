@@ -5,6 +5,9 @@ mod binance;
 mod coinbase;
 mod coingecko;
 mod defillama;
+mod etherscan;
+mod evm;
+mod fear_greed;
 mod kraken;
 mod mempool;
 mod token_metrics;
@@ -35,6 +38,9 @@ pub(super) fn router(world: Arc<World>, switch: FaultSwitch) -> Router {
         .nest("/coingecko/api/v3", coingecko::routes())
         .nest("/tokenmetrics/v2", token_metrics::routes())
         .nest("/mempool/api", mempool::routes())
+        .nest("/etherscan", etherscan::routes())
+        .merge(evm::routes())
+        .nest("/fear_greed", fear_greed::routes())
         .route("/", get(index))
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(switch, mishap::meet))

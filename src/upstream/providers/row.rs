@@ -41,6 +41,12 @@ impl<'a> Row<'a> {
         Self::read(self.raw(key)?)
     }
 
+    /// A field that is an array: those of its elements that are objects.
+    pub(super) fn rows(&self, key: &str) -> Option<Vec<Self>> {
+        let elements: Vec<&RawValue> = serde_json::from_str(self.raw(key)?.get()).ok()?;
+        Some(elements.into_iter().filter_map(Self::read).collect())
+    }
+
     /// A field that is a number.
     pub(super) fn number(&self, key: &str) -> Number {
         Number::read(self.raw(key))

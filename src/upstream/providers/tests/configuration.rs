@@ -62,6 +62,14 @@ fn a_wrong_configuration_names_its_key() {
             "`chains` has \"??\", which cannot be part of a topic",
         ),
         ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height, mempool"),
+        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height"),
+        ("evm", "endpoint = 'blocks'", "`endpoint` must be one of gas"),
+        ("fear_greed", "endpoint = 'fng'", "`endpoint` must be one of index"),
+        (
+            "evm",
+            "chain = 'a.b'",
+            "`chain`: \"a.b\" becomes a part of topics: use only a-z, 0-9 and _, at most 32 of them",
+        ),
         ("synthetic", "", "`provider` synthetic has no upstream to poll"),
     ];
     for (provider, rest, expected) in cases {
@@ -72,6 +80,30 @@ fn a_wrong_configuration_names_its_key() {
     let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
     let error = build(&toml::from_str(dotted).unwrap(), None).err().unwrap();
     assert!(error.starts_with("`name` "), "{error}");
+}
+
+#[test]
+fn etherscan_is_asked_only_about_chains_that_have_an_id() {
+    let devnet = "name = 'x'\nprovider = 'etherscan'\nchain = 'devnet'";
+    let error = build(&toml::from_str(devnet).unwrap(), None).err().unwrap();
+    assert!(error.starts_with("`chain`: \"devnet\" is not one of ethereum, "), "{error}");
+}
+
+#[test]
+fn the_evm_batch_is_json_with_two_calls() {
+    let feed = toml::from_str("name = 'x'\nprovider = 'evm'").unwrap();
+    let request = provider(&feed).requests().remove(0);
+    let calls: serde_json::Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
+    let methods: Vec<_> = calls.as_array().unwrap().iter().map(|call| &call["method"]).collect();
+    assert_eq!(methods, ["eth_blockNumber", "eth_feeHistory"]);
+}
+
+#[test]
+fn a_key_in_a_query_is_not_printed() {
+    let feed = toml::from_str("name = 'x'\nprovider = 'etherscan'").unwrap();
+    let requests = provider(&feed).requests();
+    assert_eq!(requests[0].secret_query[0].1.expose(), KEY);
+    assert!(!format!("{requests:?}").contains(KEY));
 }
 
 #[test]
