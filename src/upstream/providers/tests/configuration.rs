@@ -2,6 +2,53 @@
 
 use super::*;
 
+/// Each a provider, the rest of its feed, and what is said of it.
+fn refused(cases: &[(&str, &str, &str)]) {
+    for (provider, rest, expected) in cases {
+        let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
+        let feed: FeedConfig = toml::from_str(&text).unwrap();
+        assert_eq!(build(&feed, None).err().as_deref(), Some(*expected));
+    }
+}
+
+#[test]
+fn ids_and_symbols_that_an_exchange_cannot_know_are_refused() {
+    refused(&[
+        (
+            "coinbase",
+            "endpoint = 'candles'\nsymbols = ['BTC-USD']",
+            "`endpoint` must be one of ticker, stats",
+        ),
+        (
+            "coinbase",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = '../BTC-USD' }",
+            "`ids` has an id for BTC-USD that cannot be one",
+        ),
+        (
+            "kraken",
+            "symbols = ['AB-CD', 'A-BCD']",
+            "`symbols` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
+        ),
+        ("defillama", "symbols = ['BTC-USD']", "`ids` has no id for BTC-USD"),
+        (
+            "defillama",
+            "symbols = ['BTC-EUR']",
+            "`symbols` has BTC-EUR, but DefiLlama's prices are in USD",
+        ),
+        (
+            "defillama",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin' }",
+            "`ids` has an id for BTC-USD that names no chain: write coingecko:bitcoin or \
+             ethereum:0x…",
+        ),
+        (
+            "defillama",
+            "endpoint = 'chains'\nchains = ['Ethereum', '??']",
+            "`chains` has \"??\", which cannot be part of a topic",
+        ),
+    ]);
+}
+
 #[test]
 fn a_wrong_configuration_names_its_key() {
     let market = "symbols = ['BTC-USD']";
@@ -29,40 +76,7 @@ fn a_wrong_configuration_names_its_key() {
             "symbols = ['BTC-EUR']",
             "`symbols` has BTC-EUR, but Token Metrics' prices are in USD",
         ),
-        (
-            "coinbase",
-            "endpoint = 'candles'\nsymbols = ['BTC-USD']",
-            "`endpoint` must be one of ticker, stats",
-        ),
-        (
-            "coinbase",
-            "symbols = ['BTC-USD']\nids = { BTC-USD = '../BTC-USD' }",
-            "`ids` has an id for BTC-USD that cannot be one",
-        ),
-        (
-            "kraken",
-            "symbols = ['AB-CD', 'A-BCD']",
-            "`symbols` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
-        ),
-        ("defillama", market, "`ids` has no id for BTC-USD"),
-        (
-            "defillama",
-            "symbols = ['BTC-EUR']",
-            "`symbols` has BTC-EUR, but DefiLlama's prices are in USD",
-        ),
-        (
-            "defillama",
-            "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin' }",
-            "`ids` has an id for BTC-USD that names no chain: write coingecko:bitcoin or \
-             ethereum:0x…",
-        ),
-        (
-            "defillama",
-            "endpoint = 'chains'\nchains = ['Ethereum', '??']",
-            "`chains` has \"??\", which cannot be part of a topic",
-        ),
         ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height, mempool"),
-        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height"),
         ("evm", "endpoint = 'blocks'", "`endpoint` must be one of gas"),
         ("fear_greed", "endpoint = 'fng'", "`endpoint` must be one of index"),
         (
@@ -72,11 +86,7 @@ fn a_wrong_configuration_names_its_key() {
         ),
         ("synthetic", "", "`provider` synthetic has no upstream to poll"),
     ];
-    for (provider, rest, expected) in cases {
-        let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
-        let feed: FeedConfig = toml::from_str(&text).unwrap();
-        assert_eq!(build(&feed, None).err().as_deref(), Some(expected));
-    }
+    refused(&cases);
     let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
     let error = build(&toml::from_str(dotted).unwrap(), None).err().unwrap();
     assert!(error.starts_with("`name` "), "{error}");
