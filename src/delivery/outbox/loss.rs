@@ -27,6 +27,8 @@ impl Outbox {
         self.tally.offered += count;
         self.tally.lose(Loss::Lag, count);
         let gap = Box::new(Gap { from, to, dropped: count, reason, sub });
+        // What `max_rate` holds back has a lower number: its time has come, as before a snapshot.
+        self.promote(view);
         self.follow(view);
         match self.gap_before(view, sub, self.order.len()) {
             Some(earlier) => self.join_gaps(earlier, *gap),

@@ -130,3 +130,19 @@ fn gaps_become_one_when_the_latest_update_between_them_is_replaced() {
     assert_eq!(world.got(client), ["g2-8/3", "u13"]);
     assert_eq!(world.ledger(client, TOPIC).dropped, 3);
 }
+
+#[test]
+fn a_gap_comes_behind_the_update_that_a_rate_holds_back() {
+    let mut world = World::new();
+    let client = world.connect_open();
+    let slow =
+        Terms { every: false, interval: Some(1000), filter: Some(Condition::High), ..terms() };
+    world.subscribe(client, TOPIC, &Compiled::default().options(&slow));
+    publish(&mut world, &[9, 10]);
+    for tenths in [1, 2, 3, 4, 5] {
+        world.publish_data(TOPIC, Value(tenths).data());
+    }
+    world.lag();
+    world.advance(std::time::Duration::from_secs(1));
+    assert_eq!(world.got(client), ["u1", "u2", "g3-3/1"]);
+}
