@@ -50,15 +50,15 @@ pub(super) struct Fees {
     pub(super) minimum: f64,
 }
 
-/// What waits for a block.
+/// What waits for a block, not yet rounded.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Backlog {
     /// Transactions.
-    pub(super) count: u64,
+    pub(super) count: f64,
     /// Their size in vB.
-    pub(super) vsize: u64,
+    pub(super) vsize: f64,
     /// What they pay, in satoshi.
-    pub(super) total_fee: u64,
+    pub(super) total_fee: f64,
 }
 
 /// What gas costs, in wei: the base fee, and tips none of which is above the next.
@@ -97,11 +97,7 @@ impl Chain {
         let fees = self.fees();
         let average =
             (fees.fastest + fees.half_hour + fees.hour + fees.economy + fees.minimum) / 5.0;
-        Backlog {
-            count: (vsize / 410.0) as u64,
-            vsize: vsize as u64,
-            total_fee: (vsize * average) as u64,
-        }
+        Backlog { count: vsize / 410.0, vsize, total_fee: vsize * average }
     }
 
     /// Number of the newest block of the chain that is like Ethereum.

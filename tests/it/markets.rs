@@ -1,6 +1,6 @@
 //! From an upstream's answer to a client: digits, failures, failover, the sandbox.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Upstream, eventually, server};
 
@@ -114,6 +114,57 @@ async fn a_price_fails_over_to_the_next_live_source() {
     source("second").await;
     first.behave();
     source("first").await;
+}
+
+/// Providers and the simulated APIs are written apart; here they meet.
+#[tokio::test]
+async fn every_endpoint_that_the_sandbox_imitates_is_understood() {
+    let markets = "symbols = [\"BTC-USD\", \"DOGE-USD\", \"ETH-USD\"]";
+    let tokens = "symbols = [\"BTC-USD\", \"UNI-USD\"]\nids = { BTC-USD = \"coingecko:bitcoin\", \
+                  UNI-USD = \"ethereum:0x1f9840a85d5aF5bf1D1762F925BDADdC4201F984\" }";
+    let coins = "symbols = [\"BTC-USD\"]\nids = { BTC-USD = \"bitcoin\" }";
+    let dollars = "symbols = [\"BTC-USDT\", \"ETH-USDC\"]";
+    let cases = [
+        ("binance", "binance", "ticker_24hr", dollars),
+        ("binance", "binance", "ticker_price", dollars),
+        ("binance", "binance", "book_ticker", dollars),
+        ("coinbase", "coinbase", "ticker", markets),
+        ("coinbase", "coinbase", "stats", markets),
+        ("kraken", "kraken", "ticker", markets),
+        ("coingecko", "coingecko", "simple_price", coins),
+        ("coingecko", "coingecko", "coins_markets", coins),
+        ("defillama", "defillama", "coins", tokens),
+        ("defillama", "defillama", "chains", "chains = [\"Ethereum\", \"OP Mainnet\"]"),
+        ("defillama", "defillama", "chains", ""),
+        ("mempool", "mempool", "fees", ""),
+        ("mempool", "mempool", "height", ""),
+        ("mempool", "mempool", "mempool", ""),
+    ];
+    let mut builder = server();
+    for (number, (provider, path, endpoint, rest)) in cases.iter().enumerate() {
+        builder = builder.feed(&format!(
+            "name = \"f{number}\"\nprovider = \"{provider}\"\nendpoint = \"{endpoint}\"\n\
+             base_url = \"sandbox:/{path}\"\nevery = \"500ms\"\n{rest}"
+        ));
+    }
+    let server = builder.start().await;
+    eventually("each feed has all that it asks for", || async {
+        let page = server.json("/v1/feeds").await;
+        let feeds = page["feeds"].as_array().unwrap();
+        let fine = |feed: &Value| feed["state"] == "live" && feed["last_error"].is_null();
+        (feeds.len() == cases.len() && feeds.iter().all(fine)).then_some(())
+    })
+    .await;
+    for topic in [
+        "price.DOGE-USD.f5",
+        "price.UNI-USD.f8",
+        "onchain.op_mainnet.tvl",
+        "onchain.avalanche.tvl",
+        "onchain.bitcoin.mempool",
+    ] {
+        let page = server.json(&format!("/v1/snapshot?topics={topic}")).await;
+        assert_eq!(page["snapshots"][0]["state"], "live", "{topic}: {page}");
+    }
 }
 
 #[tokio::test]

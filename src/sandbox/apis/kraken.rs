@@ -12,11 +12,12 @@ use axum::{
     routing::get,
 };
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{
     super::{
         market::{Coin, Market, Venue},
-        number::digits,
+        number::{digits, number},
         world::World,
     },
     Params, json, list, price_decimals,
@@ -29,6 +30,9 @@ const OLD: [&str; 7] = ["XBT", "ETH", "LTC", "XRP", "XLM", "ETC", "XMR"];
 
 /// Kraken prints at least so many decimals of a price.
 const DECIMALS_MIN: u8 = 5;
+
+/// Trades of each pair in a day.
+const TRADES_A_DAY: f64 = 40_000.0;
 
 /// A day in microseconds.
 const DAY_US: i64 = 86_400_000_000;
@@ -52,7 +56,7 @@ struct Row {
     c: [String; 2],
     v: [String; 2],
     p: [String; 2],
-    t: [u64; 2],
+    t: [Box<RawValue>; 2],
     l: [String; 2],
     h: [String; 2],
     o: String,
@@ -134,7 +138,7 @@ impl Pair<'_> {
             c: [price(quote.price), digits(lots(0) as f64 / 64.0, 8)],
             v: [digits(quote.volume * passed, 8), digits(quote.volume, 8)],
             p: [average.clone(), average],
-            t: [(40_000.0 * passed) as u64, 40_000],
+            t: [number(TRADES_A_DAY * passed, 0), number(TRADES_A_DAY, 0)],
             l: [price(quote.low), price(quote.low)],
             h: [price(quote.high), price(quote.high)],
             o: price(quote.open),

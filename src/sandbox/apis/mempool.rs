@@ -53,23 +53,23 @@ async fn height(State(world): State<Arc<World>>) -> Response {
 
 #[derive(Serialize)]
 struct Backlog {
-    count: u64,
-    vsize: u64,
-    total_fee: u64,
-    /// Fees with the size of what pays so much or more up to the one before.
-    fee_histogram: Vec<(Box<RawValue>, u64)>,
+    count: Box<RawValue>,
+    vsize: Box<RawValue>,
+    total_fee: Box<RawValue>,
+    /// Fees, falling, each with the size of what pays so much and less than the one before.
+    fee_histogram: Vec<(Box<RawValue>, Box<RawValue>)>,
 }
 
 /// The transactions that wait.
 async fn mempool(State(world): State<Arc<World>>) -> Response {
     let (fees, backlog) = world.see(|market| (market.chain().fees(), market.chain().backlog()));
     let steps = [fees.fastest, fees.half_hour, fees.hour, fees.economy, fees.minimum];
-    let part = backlog.vsize / 5;
+    let part = backlog.vsize / 5.0;
     let body = Backlog {
-        count: backlog.count,
-        vsize: backlog.vsize,
-        total_fee: backlog.total_fee,
-        fee_histogram: steps.iter().map(|fee| (number(*fee, 1), part)).collect(),
+        count: number(backlog.count, 0),
+        vsize: number(backlog.vsize, 0),
+        total_fee: number(backlog.total_fee, 0),
+        fee_histogram: steps.iter().map(|fee| (number(*fee, 1), number(part, 0))).collect(),
     };
     json(StatusCode::OK, &body)
 }
