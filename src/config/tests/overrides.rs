@@ -53,7 +53,7 @@ fn a_variable_without_a_key_is_named() {
         ("TICKWIRE_", "x", "names no key"),
         ("TICKWIRE_SERVER__", "x", "names no key"),
         ("TICKWIRE_SERVER__SHARDS__X", "1", "server.shards is a single value"),
-        ("TICKWIRE_FEEDS__99__NAME", "x", "elements, counted from 0"),
+        ("TICKWIRE_FEEDS__99__NAME", "x", " elements, counted from 0"),
         ("TICKWIRE_FEEDS__BINANCE__NAME", "x", "feeds is a list: a number must follow"),
         ("TICKWIRE_FEEDS__0__NAMES", "x", "feeds[0].names: unknown key, did you mean name?"),
     ] {

@@ -1,7 +1,10 @@
-//! Token Metrics: tokens, prices, trading signals (daily and hourly) and trader grades.
+//! Token Metrics: tokens, prices, trading signals (daily and hourly) and trader grades; the other
+//! endpoints are in `more`.
 //!
 //! A key is not asked for. Ids other than those of BTC and ETH are made up, so a client must find
 //! them through `/tokens`, as it must with the real API.
+
+mod more;
 
 use std::sync::Arc;
 
@@ -35,6 +38,7 @@ pub(super) fn routes() -> Router<Arc<World>> {
         .route("/trading-signals", get(trading_signals))
         .route("/hourly-trading-signals", get(hourly_trading_signals))
         .route("/trader-grades", get(trader_grades))
+        .merge(more::routes())
 }
 
 #[derive(Serialize)]

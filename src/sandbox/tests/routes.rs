@@ -123,6 +123,15 @@ async fn token_metrics_wraps_rows_with_the_real_fields() {
             "DATE QUANT_GRADE TA_GRADE TM_TRADER_GRADE TM_TRADER_GRADE_24H_PCT_CHANGE TOKEN_ID \
              TOKEN_NAME TOKEN_SYMBOL",
         ),
+        (
+            "tm-grade?token_id=3375",
+            "FUNDAMENTAL_GRADE FUNDAMENTAL_GRADE_CLASS MOMENTUM TM_GRADE TM_GRADE_24h_PCT_CHANGE \
+             TM_GRADE_SIGNAL TM_TRADER_GRADE_24H_CHANGE TOKEN_ID TOKEN_NAME TOKEN_SYMBOL",
+        ),
+        (
+            "hourly-ohlcv?token_id=3375",
+            "CLOSE HIGH LOW OPEN TIMESTAMP TOKEN_ID TOKEN_NAME TOKEN_SYMBOL VOLUME",
+        ),
     ];
     for (path, fields) in cases {
         let row = first(path).await;
@@ -132,6 +141,11 @@ async fn token_metrics_wraps_rows_with_the_real_fields() {
     let signal = first("trading-signals?symbol=ETH").await;
     assert_eq!(signal["DATE"], "2025-09-12T00:00:00.000Z");
     assert!(matches!(signal["TRADING_SIGNAL"].as_i64(), Some(-1..=1)));
+    assert_eq!(first("daily-ohlcv?symbol=ETH").await["TIMESTAMP"], "2025-09-12T00:00:00.000Z");
+    assert!(first("investor-grades?symbol=ETH").await["VC_SCORE"].is_null());
+    assert!(first("market-metrics").await["TOTAL_CRYPTO_MCAP"].as_f64() > Some(1e12));
+    assert_eq!(first("indices").await["TICKER"], "TM100");
+    assert!(first("sentiments").await["MARKET_SENTIMENT_LABEL"].is_string());
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
-//! Token Metrics: prices, trading signals and trader grades, below `…/v2` of its API. Shapes:
-//! developers.tokenmetrics.com and Token Metrics' own clients. The API is loose about types:
-//! numbers come as text too, dates with or without a time, keys in either case.
+//! Token Metrics: prices, candles, signals, grades and the market as a whole, below `…/v2` of its
+//! API. Shapes: developers.tokenmetrics.com and Token Metrics' own clients. The API is loose about
+//! types: numbers come as text too, dates with or without a time, keys in either case.
+
+mod endpoints;
+mod reading;
 
 use std::collections::BTreeMap;
 
@@ -13,77 +16,24 @@ use super::{
     row::Row,
 };
 use crate::{
-    market::{Data, Decimal, Reason, Tick, Topic},
+    market::{Reason, Topic},
     units::{Micros, Secret},
     upstream::config::FeedConfig,
 };
 
-/// Rows that an answer holds at most, and ids that a request names at most.
-const PAGE: usize = 100;
+use endpoints::{ENDPOINTS, Endpoint, Kind, PAGE};
 
 /// Pages of `/tokens` that are read at most: each costs a credit.
 const LOOKUP_PAGES: usize = 10;
-
-/// What differs between the endpoints. A further one is a row in [`ENDPOINTS`].
-#[derive(Debug)]
-struct Endpoint {
-    path: &'static str,
-    /// The `<name>` in `signal.<SYMBOL>.<name>`; without one it is a price.
-    signal: Option<&'static str>,
-    /// Our name and the API's key of the field without which a row is of no use.
-    essential: (&'static str, &'static str),
-    /// The `state` that the essential field means.
-    state: fn(&Decimal) -> Option<&'static str>,
-    /// Further fields: our name and the API's key.
-    fields: &'static [(&'static str, &'static str)],
-}
-
-const ENDPOINTS: [(&str, Endpoint); 3] = [
-    (
-        "price",
-        Endpoint {
-            path: "/price",
-            signal: None,
-            essential: ("price", "CURRENT_PRICE"),
-            state: |_| None,
-            fields: &[],
-        },
-    ),
-    (
-        "trading_signals",
-        Endpoint {
-            path: "/trading-signals",
-            signal: Some("tm_trading_signal"),
-            essential: ("value", "TRADING_SIGNAL"),
-            state: position,
-            fields: &[
-                ("trend", "TOKEN_TREND"),
-                ("trader_grade", "TM_TRADER_GRADE"),
-                ("investor_grade", "TM_INVESTOR_GRADE"),
-            ],
-        },
-    ),
-    (
-        "trader_grades",
-        Endpoint {
-            path: "/trader-grades",
-            signal: Some("tm_trader_grade"),
-            essential: ("value", "TM_TRADER_GRADE"),
-            state: |_| None,
-            fields: &[
-                ("ta_grade", "TA_GRADE"),
-                ("quant_grade", "QUANT_GRADE"),
-                ("change_24h_pct", "TM_TRADER_GRADE_24H_PCT_CHANGE"),
-            ],
-        },
-    ),
-];
 
 /// One endpoint for some tokens.
 #[derive(Debug)]
 pub(super) struct TokenMetrics {
     endpoint: &'static Endpoint,
+    /// None where the endpoint is about the market as a whole.
     tokens: Vec<Token>,
+    /// The topic of the market as a whole.
+    market: Option<Topic>,
     lookup: Lookup,
     api_key: Option<Secret>,
 }
@@ -111,13 +61,22 @@ impl TokenMetrics {
     /// Names the key of the configuration that is wrong.
     pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
         let endpoint = endpoint(feed, &ENDPOINTS)?;
-        let markets = markets(feed)?.into_iter();
-        let tokens: Vec<Token> =
-            markets.map(|market| Token::new(market, endpoint)).collect::<Result<_, _>>()?;
+        let (tokens, market) = match endpoint.kind {
+            Kind::Market(name) | Kind::Indices(name) => {
+                let topic = Topic::parse(&format!("market.{name}"));
+                (Vec::new(), Some(topic.map_err(|error| error.to_string())?))
+            }
+            _ => {
+                let markets = markets(feed)?.into_iter();
+                let tokens = markets.map(|market| Token::new(market, endpoint));
+                (tokens.collect::<Result<Vec<Token>, _>>()?, None)
+            }
+        };
         let known = tokens.iter().all(|token| token.id.is_some());
         Ok(Self {
             endpoint,
             tokens,
+            market,
             lookup: if known { Lookup::Done } else { Lookup::Page(1) },
             api_key,
         })
@@ -127,18 +86,16 @@ impl TokenMetrics {
     /// tag.
     fn pages(&self) -> Vec<Vec<&str>> {
         let ids = distinct(self.tokens.iter().filter_map(|token| token.id.as_deref()));
-        ids.chunks(PAGE).map(<[&str]>::to_vec).collect()
+        ids.chunks(self.endpoint.ids).map(<[&str]>::to_vec).collect()
     }
 
-    fn request(&self, path: &str, of: (&'static str, String), page: usize) -> Request {
+    fn request(&self, path: &str, of: Option<(&'static str, String)>, page: usize) -> Request {
         let api_key = self.api_key.clone();
+        let of = of.map(|(name, values)| (name.into(), values));
+        let of_page = [("limit".into(), PAGE.to_string()), ("page".into(), page.to_string())];
         Request {
             path: path.to_owned(),
-            query: vec![
-                (of.0.into(), of.1),
-                ("limit".into(), PAGE.to_string()),
-                ("page".into(), page.to_string()),
-            ],
+            query: of.into_iter().chain(of_page).collect(),
             secret_headers: api_key.map(|key| ("x-api-key".into(), key)).into_iter().collect(),
             ..Request::default()
         }
@@ -163,36 +120,49 @@ impl TokenMetrics {
         }
     }
 
-    fn tick(&self, token: &Token, row: &Row<'_>) -> Result<Tick, String> {
-        let (name, key) = self.endpoint.essential;
-        let value = row.number(key).essential(key)?;
-        let state = (self.endpoint.state)(&value);
-        let mut data = Data::new().with(name, value).with_opt("state", state);
-        row.fill(&mut data, self.endpoint.fields);
-        let as_of = row.date("DATE");
-        if self.endpoint.signal.is_some() {
-            data = data.with_opt("as_of", as_of).with("model", "token_metrics");
+    /// Rows by id: of several, a history, that with the latest time, and of equals the first. Of
+    /// candles those that are complete come before those that may still change: a poll that is too
+    /// late for the end of one must not lose it to the beginning of the next.
+    fn newest<'a>(
+        &self,
+        rows: Vec<Row<'a>>,
+        now: Micros,
+    ) -> BTreeMap<String, ((bool, Option<Micros>), Row<'a>)> {
+        let mut newest: BTreeMap<String, ((bool, Option<Micros>), Row<'a>)> = BTreeMap::new();
+        for row in rows {
+            let Some(id) = row.id("TOKEN_ID") else {
+                continue;
+            };
+            let date = row.date(self.endpoint.time);
+            let rank = (self.endpoint.is_complete(date, now), date);
+            if newest.get(&id).is_none_or(|(latest, _)| rank > *latest) {
+                newest.insert(id, (rank, row));
+            }
         }
-        Ok(Tick { topic: token.topic.clone(), data, ts: as_of })
+        newest
     }
 }
 
 impl Token {
     fn new(market: Market, endpoint: &Endpoint) -> Result<Self, String> {
-        let topic = match endpoint.signal {
-            Some(signal) => Topic::parse(&format!("signal.{}.{signal}", market.symbol))
-                .map_err(|error| format!("`symbols`: {error}"))?,
+        let topic = match endpoint.kind {
+            Kind::Signal(name) => parse(&format!("signal.{}.{name}", market.symbol))?,
             // Only prices have a unit that the quote can belie.
-            None if market.symbol.quote() != "USD" => {
+            _ if market.symbol.quote() != "USD" => {
                 return Err(format!(
                     "`symbols` has {}, but Token Metrics' prices are in USD",
                     market.symbol
                 ));
             }
-            None => market.topic.clone(),
+            Kind::Candle(interval, _) => parse(&format!("candle.{}.{interval}", market.symbol))?,
+            _ => market.topic.clone(),
         };
         Ok(Self { id: market.id.clone(), topic, market })
     }
+}
+
+fn parse(topic: &str) -> Result<Topic, String> {
+    Topic::parse(topic).map_err(|error| format!("`symbols`: {error}"))
 }
 
 impl Provider for TokenMetrics {
@@ -204,7 +174,7 @@ impl Provider for TokenMetrics {
         // pages are those of one and the same question.
         let asked = self.tokens.iter().filter(|token| token.market.id.is_none());
         let symbols = distinct(asked.map(|token| token.market.symbol.base()));
-        vec![self.request("/tokens", ("symbol", symbols.join(",")), page)]
+        vec![self.request("/tokens", Some(("symbol", symbols.join(","))), page)]
     }
 
     fn prepared(&mut self, _: &Request, response: &Response) -> Result<(), DecodeError> {
@@ -230,25 +200,33 @@ impl Provider for TokenMetrics {
     }
 
     fn requests(&self) -> Vec<Request> {
+        if self.market.is_some() {
+            return vec![self.request(self.endpoint.path, None, 1)];
+        }
         let pages = self.pages().into_iter().enumerate();
         pages
             .map(|(tag, ids)| Request {
                 tag,
-                ..self.request(self.endpoint.path, ("token_id", ids.join(",")), 1)
+                ..self.request(self.endpoint.path, Some(("token_id", ids.join(","))), 1)
             })
             .collect()
     }
 
     fn decode(&mut self, request: &Request, response: &Response) -> Result<Batch, DecodeError> {
+        if let Some(topic) = &self.market {
+            let mut batch = Batch::default();
+            batch.take(topic, self.endpoint.overview(topic, &rows(response)?));
+            return Ok(batch);
+        }
         let pages = self.pages();
         let ids = pages.get(request.tag).ok_or_else(DecodeError::unasked)?;
-        let newest = newest(rows(response)?);
+        let newest = self.newest(rows(response)?, response.rx);
         let mut batch = Batch::default();
         for token in &self.tokens {
             let tick = match token.id.as_deref() {
                 Some(id) if !ids.contains(&id) => continue,
                 Some(id) => match newest.get(id) {
-                    Some((_, row)) => self.tick(token, row),
+                    Some((_, row)) => self.endpoint.tick(&token.topic, row, response.rx),
                     None => Err("is not in the answer".to_owned()),
                 },
                 // Told once a poll, not once a page.
@@ -261,23 +239,8 @@ impl Provider for TokenMetrics {
     }
 
     fn topics(&self) -> Vec<Topic> {
-        self.tokens.iter().map(|token| token.topic.clone()).collect()
+        self.tokens.iter().map(|token| &token.topic).chain(&self.market).cloned().collect()
     }
-}
-
-/// Rows by id: of several, a history, that with the latest `DATE`, and of equals the first.
-fn newest(rows: Vec<Row<'_>>) -> BTreeMap<String, (Option<Micros>, Row<'_>)> {
-    let mut newest: BTreeMap<String, (Option<Micros>, Row<'_>)> = BTreeMap::new();
-    for row in rows {
-        let Some(id) = row.id("TOKEN_ID") else {
-            continue;
-        };
-        let date = row.date("DATE");
-        if newest.get(&id).is_none_or(|(latest, _)| date > *latest) {
-            newest.insert(id, (date, row));
-        }
-    }
-    newest
 }
 
 /// The `data` of the envelope `{"success":true,"message":"…","length":1,"data":[…]}`.
@@ -295,20 +258,5 @@ fn rows(response: &Response) -> Result<Vec<Row<'_>>, DecodeError> {
             Err(DecodeError::bad_body(format!("`data` is no array: {}", excerpt(elements))))
         }
         _ => Err(DecodeError::reported(false, &message)),
-    }
-}
-
-/// What a trading signal of 1, 0 or −1 means.
-fn position(signal: &Decimal) -> Option<&'static str> {
-    let digits = match signal.as_str().split_once('.') {
-        Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
-        Some(_) => return None,
-        None => signal.as_str(),
-    };
-    match digits {
-        "1" => Some("long"),
-        "0" | "-0" => Some("flat"),
-        "-1" => Some("short"),
-        _ => None,
     }
 }

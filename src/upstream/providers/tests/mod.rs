@@ -53,6 +53,9 @@ struct Case {
     feed: String,
     #[serde(default)]
     tag: usize,
+    /// When the answer was complete.
+    #[serde(default)]
+    rx: i64,
     /// A file with the body, or else `text`.
     body: Option<String>,
     #[serde(default)]
@@ -163,7 +166,7 @@ fn every_answer_becomes_what_its_case_says() {
             };
             let request = Request { tag: case.tag, ..Request::default() };
             let mut provider = provider(&feeds[&case.feed].config);
-            match provider.decode(&request, &response(body)) {
+            match provider.decode(&request, &Response { rx: case.rx, ..response(body) }) {
                 Ok(batch) => {
                     let ticks: Vec<String> = batch.ticks.iter().map(line).collect();
                     assert_eq!(ticks, case.ticks, "{place}");
