@@ -24,7 +24,7 @@ fn every_shipped_file_is_a_good_configuration() {
 #[test]
 fn a_shipped_file_that_needs_a_key_says_which() {
     let errors = Config::load(Some(&shipped("tokenmetrics.toml")), variables(&[])).unwrap_err();
-    assert_eq!(errors.iter().count(), 3);
+    assert_eq!(errors.iter().count(), 11);
     assert!(errors.to_string().contains("environment variable TM_API_KEY is not set"));
 }
 
