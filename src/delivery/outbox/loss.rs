@@ -240,10 +240,8 @@ fn nearest_gap<'a>(
     view: u32,
     sub: u32,
 ) -> Option<usize> {
-    let (place, token) =
-        places.filter(|(_, token)| token.view() == view).find(|(_, token)| match token {
-            Token::Status { .. } => false,
-            _ => true,
-        })?;
+    let (place, token) = places
+        .filter(|(_, token)| token.view() == view)
+        .find(|(_, token)| !matches!(token, Token::Status { .. }))?;
     matches!(token, Token::Gap { gap, .. } if gap.sub == sub).then_some(place)
 }

@@ -49,6 +49,7 @@ fn bytes_of_first(steps: &[Step], alone: bool) -> Vec<u8> {
 }
 
 /// More where `PROPTEST_CASES` says so.
+#[expect(clippy::print_stdout, reason = "whoever repeats a failure needs the seed")]
 fn at_least(cases: u32) -> ProptestConfig {
     let mut config = ProptestConfig::default();
     config.cases = config.cases.max(cases);
