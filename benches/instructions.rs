@@ -9,6 +9,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a benchmark that cannot be set up is meant to panic, and says what it found"
 )]
