@@ -1,5 +1,5 @@
 //! Answers of upstreams into readings: every body in `tests/fixtures` that holds some, and one as
-//! long as an upstream sends for all its markets at once. Bytes a second, and time for each reading.
+//! long as an upstream sends for all its markets at once. Readings and bytes a second.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
 #![allow(
@@ -54,24 +54,19 @@ fn provider(config: &FeedConfig) -> Box<dyn Provider> {
     build(config, None).or_else(|_| build(config, Some(Secret::new("key")))).unwrap()
 }
 
-/// Measures one answer twice: by its bytes, and by its readings.
 fn measure(criterion: &mut Criterion, name: &str, config: &FeedConfig, tag: usize, body: Bytes) {
     let mut provider = provider(config);
+    let bytes = body.len() as u64;
     let (request, response) =
-        (Request { tag, ..Request::default() }, Response { body: body.clone(), rx: now_us() });
+        (Request { tag, ..Request::default() }, Response { body, rx: now_us() });
     let readings = provider.decode(&request, &response).unwrap().ticks.len();
     assert!(readings > 0, "{name} holds no reading");
-    for (unit, throughput) in [
-        ("bytes", Throughput::Bytes(body.len() as u64)),
-        ("readings", Throughput::Elements(readings as u64)),
-    ] {
-        let mut group = criterion.benchmark_group(format!("decode/{unit}"));
-        group.throughput(throughput);
-        group.bench_function(name, |bencher| {
-            bencher.iter(|| provider.decode(&request, &response).map(|batch| batch.ticks.len()));
-        });
-        group.finish();
-    }
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::ElementsAndBytes { elements: readings as u64, bytes });
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| provider.decode(&request, &response).map(|batch| batch.ticks.len()));
+    });
+    group.finish();
 }
 
 fn recorded(criterion: &mut Criterion) {
