@@ -1,8 +1,9 @@
 //! The workloads W1 to W6 against a floor (nothing but the writes), a plain design (a task and a
 //! broadcast receiver for each connection) and Tickwire, in one run, as ratios.
 //!
-//! `cargo bench --bench workloads` runs all; `-- W1 W2` some; `-- --rounds 5 --seconds 5` sets how
-//! often and how long. Servers are processes of their own, so that their CPU time is theirs alone.
+//! `cargo bench --bench workloads` runs W1 to W6; `-- W1 W2` some; `-- growth` how the ratio to the
+//! floor changes with connections and topics; `-- idle` what updates cost that nobody wants; `-- coalesce`
+//! what waiting buys and costs; `-- --rounds 5 --seconds 5` sets how often and how long. Servers are processes of their own, so that their CPU time is theirs alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -38,6 +39,42 @@ pub struct Workload {
     payload_bytes: usize,
     stalled: usize,
     filters: usize,
+    /// `delivery.coalesce` of Tickwire, in milliseconds.
+    coalesce_ms: u32,
+}
+
+/// Nothing unusual, to be changed where a workload is unusual.
+const USUAL: Workload = Workload {
+    name: "",
+    what: "",
+    connections: 1000,
+    topics: 100,
+    topics_per_connection: 10,
+    rate: 2000,
+    payload_bytes: 200,
+    stalled: 0,
+    filters: 0,
+    coalesce_ms: 0,
+};
+
+/// As many deliveries a second at every number of connections.
+const CONNECTIONS: [Workload; 4] = [
+    grown("100 connections", 100, 1, 1000),
+    grown("1,000 connections", 1000, 1, 100),
+    grown("3,000 connections", 3000, 1, 33),
+    grown("9,000 connections", 9000, 1, 11),
+];
+/// As many updates a second over every number of topics, ten of them to each connection.
+const TOPICS: [Workload; 4] = [
+    grown("10 topics", 1000, 10, 200),
+    grown("100 topics", 1000, 100, 2000),
+    grown("1,000 topics", 1000, 1000, 2000),
+    grown("10,000 topics", 1000, 10_000, 2000),
+];
+
+const fn grown(what: &'static str, connections: usize, topics: usize, rate: u32) -> Workload {
+    let topics_per_connection = if topics < 10 { 1 } else { 10 };
+    Workload { name: "growth", what, connections, topics, topics_per_connection, rate, ..USUAL }
 }
 
 const WORKLOADS: [Workload; 6] = [
@@ -48,9 +85,7 @@ const WORKLOADS: [Workload; 6] = [
         topics: 1,
         topics_per_connection: 1,
         rate: 200,
-        payload_bytes: 200,
-        stalled: 0,
-        filters: 0,
+        ..USUAL
     },
     Workload {
         name: "W2",
@@ -59,9 +94,7 @@ const WORKLOADS: [Workload; 6] = [
         topics: 100,
         topics_per_connection: 10,
         rate: 2000,
-        payload_bytes: 200,
-        stalled: 0,
-        filters: 0,
+        ..USUAL
     },
     Workload {
         name: "W3",
@@ -70,9 +103,7 @@ const WORKLOADS: [Workload; 6] = [
         topics: 1,
         topics_per_connection: 1,
         rate: 20_000,
-        payload_bytes: 200,
-        stalled: 0,
-        filters: 0,
+        ..USUAL
     },
     Workload {
         name: "W4",
@@ -81,9 +112,7 @@ const WORKLOADS: [Workload; 6] = [
         topics: 1,
         topics_per_connection: 1,
         rate: 1,
-        payload_bytes: 200,
-        stalled: 0,
-        filters: 0,
+        ..USUAL
     },
     Workload {
         name: "W5",
@@ -94,7 +123,7 @@ const WORKLOADS: [Workload; 6] = [
         rate: 1000,
         payload_bytes: 1000,
         stalled: 5,
-        filters: 0,
+        ..USUAL
     },
     Workload {
         name: "W6",
@@ -103,9 +132,8 @@ const WORKLOADS: [Workload; 6] = [
         topics: 100,
         topics_per_connection: 10,
         rate: 2000,
-        payload_bytes: 200,
-        stalled: 0,
         filters: 100,
+        ..USUAL
     },
 ];
 
@@ -132,22 +160,55 @@ fn main() {
     };
     let (rounds, seconds) = (number("--rounds", 3), number("--seconds", 5));
     let some: Vec<_> = args.iter().filter(|arg| arg.starts_with('W')).collect();
+    let asked = |what: &str| args.iter().any(|arg| arg == what);
+    if asked("idle") {
+        return idle(seconds as u64);
+    }
     println!("medians of {rounds} interleaved rounds of {seconds} s; server CPU per update\n");
     println!("| workload | server | µs/update | of floor | updates/s | p99 ms | lost | KiB/conn |");
     println!("|---|---|---|---|---|---|---|---|");
+    if asked("growth") {
+        for workload in CONNECTIONS.iter().chain(&TOPICS) {
+            compare(workload, rounds, seconds as u64, &[Kind::Floor, Kind::Tickwire]);
+        }
+        return;
+    }
+    if asked("coalesce") {
+        for coalesce_ms in [0, 1, 5, 10, 20] {
+            for workload in &WORKLOADS[..2] {
+                let workload = Workload { coalesce_ms, ..*workload };
+                println!("| coalesce {coalesce_ms} ms | | | | | | | |");
+                compare(&workload, rounds, seconds as u64, &[Kind::Tickwire]);
+            }
+        }
+        return;
+    }
     for workload in WORKLOADS {
         if some.is_empty() || some.iter().any(|name| *name == workload.name) {
-            compare(&workload, rounds, seconds as u64);
+            let kinds: &[Kind] = match workload.name {
+                // The others know no filters.
+                "W6" => &[Kind::Tickwire],
+                _ => &[Kind::Floor, Kind::Plain, Kind::Tickwire],
+            };
+            compare(&workload, rounds, seconds as u64, kinds);
         }
     }
 }
 
-fn compare(workload: &Workload, rounds: usize, seconds: u64) {
-    let kinds: &[Kind] = match workload.name {
-        // The others know no filters.
-        "W6" => &[Kind::Tickwire],
-        _ => &[Kind::Floor, Kind::Plain, Kind::Tickwire],
-    };
+/// The share of a core that 1,000 updates a second take which nobody has subscribed to.
+fn idle(seconds: u64) {
+    let workload = Workload { topics: 100, rate: 1000, ..USUAL };
+    let server = Server::start(Kind::Tickwire, &workload);
+    let wait = |seconds| std::thread::park_timeout(std::time::Duration::from_secs(seconds));
+    wait(1);
+    let before = server.cpu();
+    let started = std::time::Instant::now();
+    wait(seconds);
+    let share = (server.cpu() - before).as_secs_f64() / started.elapsed().as_secs_f64();
+    println!("no subscribers, 1,000 updates/s: {:.2} % of a core", share * 100.0);
+}
+
+fn compare(workload: &Workload, rounds: usize, seconds: u64, kinds: &[Kind]) {
     let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); kinds.len()];
     for _ in 0..rounds {
         for (kind, runs) in kinds.iter().zip(&mut runs) {

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
 use crate::Workload;
@@ -69,6 +70,14 @@ impl Server {
         self.child.id()
     }
 
+    pub fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        // After the name, which is in brackets: user and system time are fields 14 and 15.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks = |field: &str| field.parse::<u64>().unwrap();
+        Duration::from_millis(10 * (ticks(fields[11]) + ticks(fields[12])))
+    }
+
     pub fn resident_kib(&self) -> f64 {
         resident_kib(self.pid())
     }
@@ -113,10 +122,10 @@ pub fn load(args: &[String]) -> Load {
 
 fn tickwire(workload: &Workload) -> (Command, Option<tempfile::NamedTempFile>) {
     let mut config = tempfile::NamedTempFile::new().unwrap();
-    let Workload { topics, rate, payload_bytes, .. } = workload;
+    let Workload { topics, rate, payload_bytes, coalesce_ms, .. } = workload;
     writeln!(
         config,
-        "[limits]\nrequests_per_s = 1000\n[[feeds]]\nname = \"bench\"\nprovider = \"synthetic\"\n\
+        "[limits]\nrequests_per_s = 1000\n[delivery]\ncoalesce = \"{coalesce_ms}ms\"\n[[feeds]]\nname = \"bench\"\nprovider = \"synthetic\"\n\
          topics = {topics}\nrate = {rate}\npayload_bytes = {payload_bytes}"
     )
     .unwrap();

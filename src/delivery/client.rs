@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io::{self, IoSlice},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     hub::{StatusChange, TopicId},
-    protocol::encoding::Format,
+    protocol::{encoding::Format, params::Mode},
     units::now_us,
 };
 
@@ -53,14 +54,37 @@ pub(super) struct Client {
 /// What is behind a client's lock.
 pub(super) struct ClientState {
     pub(super) outbox: Outbox,
-    /// Its view of each topic that reaches it.
-    pub(super) by_topic: HashMap<TopicId, u32>,
+    /// How each topic reaches it.
+    pub(super) by_topic: HashMap<TopicId, Reach>,
     /// Whether a flush is due already.
     touched: bool,
-    /// Nothing is written until the answer that is being made has its place ahead of data.
-    corked: bool,
+    /// Whether one is due later.
+    deferred: bool,
+    /// Nothing is written until the answer that is being made has its place: ahead of data, and of
+    /// the notices that were queued since this many answers and control frames waited.
+    corked: Option<usize>,
     flow: Flow,
     reported_bytes: usize,
+}
+
+/// When a client must be flushed for what it was offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It is due already.
+    Known,
+    /// With this batch.
+    Now,
+    /// When `latest` updates have waited long enough.
+    Later,
+}
+
+/// How a topic reaches a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// The client's view of it.
+    pub(super) view: u32,
+    /// The client's place among the topic's members.
+    pub(super) place: u32,
 }
 
 /// How writing goes.
@@ -104,7 +128,8 @@ impl Client {
             outbox: Outbox::new(bounds, format),
             by_topic: HashMap::new(),
             touched: false,
-            corked: false,
+            deferred: false,
+            corked: None,
             flow,
             reported_bytes: 0,
         };
@@ -122,17 +147,26 @@ impl Client {
         self.state.lock()
     }
 
-    /// Offers updates, each of the topic of a view. True when a flush has become due.
+    /// Offers updates, each of the topic of a view. With `defers`, a flush for `latest` updates alone
+    /// may come later.
     pub(super) fn offer<'o, 'u: 'o>(
         &self,
         offers: impl Iterator<Item = (u32, &'o Offer<'u>)>,
+        defers: bool,
         now: Instant,
-    ) -> bool {
+    ) -> Due {
         let mut state = self.lock();
+        let mut every = false;
         for (view, offer) in offers {
-            state.outbox.offer(view, offer, now);
+            every |= state.outbox.offer(view, offer, now) == Mode::Every;
         }
-        !std::mem::replace(&mut state.touched, true)
+        if every || !defers {
+            let known = std::mem::replace(&mut state.touched, true);
+            if known { Due::Known } else { Due::Now }
+        } else {
+            let known = state.touched || std::mem::replace(&mut state.deferred, true);
+            if known { Due::Known } else { Due::Later }
+        }
     }
 
     /// Queues a change of freshness. True when a flush has become due.
@@ -169,24 +203,28 @@ impl Client {
     /// Until [`Client::uncork`] nothing is written, so that no other thread can write what a
     /// subscription brings before its answer.
     pub(super) fn cork(&self) {
-        self.lock().corked = true;
+        let mut state = self.lock();
+        let waiting = state.outbox.control_len();
+        state.corked.get_or_insert(waiting);
     }
 
     /// Queues the answer; what follows from it may be written.
     pub(super) fn uncork(&self, answer: Bytes) {
         let mut state = self.lock();
-        state.outbox.push_control(answer);
-        state.corked = false;
+        match state.corked.take() {
+            Some(place) => state.outbox.insert_control(place, answer),
+            None => state.outbox.push_control(answer),
+        }
     }
 
     /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
     /// there is something for it to wait for.
     pub(super) fn flush(&self, now: Instant) {
         let mut state = self.lock();
-        if state.corked {
+        if state.corked.is_some() {
             return;
         }
-        state.touched = false;
+        (state.touched, state.deferred) = (false, false);
         let before = state.flow;
         // Also while the socket takes nothing: a moment that has passed must not be waited for.
         state.outbox.release(now);
@@ -201,6 +239,14 @@ impl Client {
             || (after.waiting && !after.blocked)
         {
             self.wake();
+        }
+    }
+
+    /// As [`Client::flush`], for whoever serves other clients as well: a fault in this one ends its
+    /// connection alone.
+    pub(super) fn flush_apart(&self, now: Instant) {
+        if catch_unwind(AssertUnwindSafe(|| self.flush(now))).is_err() {
+            self.fail();
         }
     }
 
@@ -286,7 +332,9 @@ impl Client {
 
     /// Its state cannot be relied on any more: the connection must end.
     pub(super) fn fail(&self) {
-        self.lock().flow.broken = true;
+        if !std::mem::replace(&mut self.lock().flow.broken, true) {
+            tracing::error!("a fault in what is kept of a client ends its connection");
+        }
         self.wake();
     }
 

@@ -21,6 +21,9 @@ pub struct Config {
     pub send_buffer: ByteSize,
     /// How long updates wait so that several are written at once.
     pub coalesce: Span,
+    /// The same for what is subscribed with mode `latest`, where that is longer: people do not see
+    /// 20 ms, and bots that ask for `every` do not wait for them.
+    pub coalesce_latest: Span,
     /// Whether permessage-deflate is negotiated: longer messages are then compressed, each once for
     /// all its subscribers.
     pub compression: bool,
@@ -34,6 +37,7 @@ impl Default for Config {
             write_deadline: Span::secs(5),
             send_buffer: ByteSize::kib(64),
             coalesce: Span::millis(0),
+            coalesce_latest: Span::millis(0),
             compression: false,
         }
     }

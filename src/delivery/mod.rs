@@ -4,6 +4,7 @@
 
 mod client;
 mod config;
+mod dispatch;
 mod filter;
 mod history;
 mod index;
@@ -112,7 +113,7 @@ impl Delivery {
         let shards = (0..hub.outlets())
             .map(|outlet| {
                 let (hub, shutdown) = (hub.clone(), shutdown.clone());
-                Shard::start(outlet, hub, limits, config.coalesce.0, sessions, shutdown)
+                Shard::start(outlet, hub, limits, config, sessions, shutdown)
             })
             .collect::<io::Result<_>>()?;
         Ok(Self {
@@ -194,7 +195,7 @@ impl Subscriber {
         let now = Instant::now();
         self.client.flush(now);
         for client in touched {
-            client.flush(now);
+            client.flush_apart(now);
         }
     }
 

@@ -120,6 +120,17 @@ impl Outbox {
         self.control.push_back(frame);
     }
 
+    /// How many answers and control frames wait.
+    pub(super) fn control_len(&self) -> usize {
+        self.control.len()
+    }
+
+    /// Queues an answer ahead of what has been queued since `place` of them waited.
+    pub(super) fn insert_control(&mut self, place: usize, frame: Bytes) {
+        self.control_bytes += frame.len();
+        self.control.insert(place.min(self.control.len()), frame);
+    }
+
     /// Bytes of answers and control frames that wait.
     pub(super) fn control_bytes(&self) -> usize {
         self.control_bytes
@@ -140,27 +151,28 @@ impl Outbox {
         self.held.first().map(|(due, _)| *due)
     }
 
-    /// Offers an update of the topic of `view`.
-    pub(super) fn offer(&mut self, view: u32, offer: &Offer<'_>, now: Instant) {
+    /// Offers an update of the topic of `view`. Returns how it is delivered.
+    pub(super) fn offer(&mut self, view: u32, offer: &Offer<'_>, now: Instant) -> Mode {
         if self.closed {
-            return;
+            return Mode::Latest;
         }
-        let Some(topic) = self.views.get_mut(view as usize) else { return };
-        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return };
+        let Some(topic) = self.views.get_mut(view as usize) else { return Mode::Latest };
+        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return Mode::Latest };
         sub.ledger.published += 1;
         sub.ledger.queued += 1;
         self.tally.offered += 1;
+        let mode = sub.options.mode;
         if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.cut.is_none()) {
             cursor.end = offer.issued.update.seq;
-            return;
+            return mode;
         }
         let (key, allowed) = (topic.sub, sub.options.interval.and(topic.next_allowed));
-        let mode = sub.options.mode;
-        let Some(letter) = self.pass(view, key, offer) else { return };
+        let Some(letter) = self.pass(view, key, offer) else { return mode };
         match mode {
             Mode::Every => self.enqueue(view, key, letter),
             Mode::Latest => self.replace(view, key, letter, allowed, now),
         }
+        mode
     }
 
     /// Lets an update that counts as queued through the stages of its subscription.
@@ -243,10 +255,11 @@ impl Outbox {
     /// Gives the `latest` update of `view` the last place instead of the one it has.
     fn move_behind(&mut self, view: u32) {
         let is_it = |token: &Token| matches!(token, Token::Latest { view: of } if *of == view);
-        if let Some(token) =
-            self.order.iter().position(is_it).and_then(|place| self.order.remove(place))
+        if let Some(place) = self.order.iter().position(is_it)
+            && let Some(token) = self.order.remove(place)
         {
             self.order.push_back(token);
+            self.join_around(view, place);
         }
     }
 

@@ -181,12 +181,13 @@ impl Reader {
         if from < oldest {
             return Err(ErrorBody::unrecoverable(oldest));
         }
+        let epoch = kept.first().map_or_else(|| slot.epoch(), |issued| issued.update.epoch.clone());
         let wanted = |seq: u64| to.is_none_or(|to| seq <= to);
         let mut wanted = kept.into_iter().filter(|issued| wanted(issued.update.seq));
         let updates = wanted.by_ref().take(limit).filter_map(|issued| raw(&issued.json()));
         let updates = updates.collect();
         let next = wanted.next().map(|issued| issued.update.seq);
-        Ok(Replayed { epoch: self.hub.epoch().clone(), updates, next })
+        Ok(Replayed { epoch, updates, next })
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{client::ClientState, offer::Offer, options::Options, stage::Memory};
 use crate::{
     hub::{Head, Issued, Slot},
-    protocol::params::{Mode, Position, Resume},
+    protocol::params::{Mode, Position, Resume, Trigger},
 };
 
 /// A topic that begins to reach a client, or whose subscription got other options.
@@ -32,6 +32,12 @@ fn left_off<'a>(resume: &'a Resume, names: [&str; 2]) -> Option<LeftOff<'a>> {
         Position::Seq(seq) => LeftOff { epoch: resume.epoch.as_deref(), seq: *seq },
         Position::In { epoch, seq } => LeftOff { epoch: Some(epoch), seq: *seq },
     })
+}
+
+/// Whether the client says that it left off before the first number of a topic that has none yet.
+pub(super) fn is_at_zero(resume: &Resume, names: [&str; 2], epoch: &str) -> bool {
+    left_off(resume, names)
+        .is_some_and(|position| position.epoch == Some(epoch) && position.seq == 0)
 }
 
 impl ClientState {
@@ -67,7 +73,9 @@ impl ClientState {
         reached
     }
 
-    /// Delivers what came after `seq`. False when history does not reach back that far.
+    /// Delivers what came after `seq`. False when history does not reach back that far. A trigger
+    /// that fires on an edge also needs the update at `seq`: without it, whether the next one turns
+    /// the filter true is not known.
     fn go_on(
         &mut self,
         beginning: &Beginning<'_>,
@@ -82,7 +90,8 @@ impl ClientState {
         // The edge of a trigger is where the client left off, not where the topic is now.
         let (kept, _) = slot.history(seq.max(1), 2);
         let at = |wanted: u64| kept.iter().find(|issued| issued.update.seq == wanted);
-        if at(seq + 1).is_none() {
+        let on_edge = options.trigger == Trigger::Edge && options.filter.is_some();
+        if at(seq + 1).is_none() || (on_edge && seq > 0 && at(seq).is_none()) {
             return false;
         }
         self.remember(*view, options, at(seq));

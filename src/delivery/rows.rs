@@ -35,7 +35,8 @@ pub struct SubscribeRow {
     /// How many topics a pattern matches now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<usize>,
-    /// With `resume`: each topic that a pattern matches now.
+    /// With `resume`: each topic that reaches the client under this pattern now. One that a more
+    /// specific subscription brings is not listed: nothing begins there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topics: Option<Vec<ResumedRow>>,
     /// Why it is not subscribed.

@@ -24,6 +24,7 @@ use tokio::{
 
 use super::{
     client::Client,
+    config::Config,
     index::{Index, Now, Touched},
     options::Options,
     rows::{SubscribeRow, UnsubscribeRow},
@@ -40,6 +41,8 @@ use crate::{
 const BATCH: usize = 256;
 /// Clients written to before other tasks of the shard get their turn: some 300 µs.
 const FLUSHES: usize = 64;
+/// A fault that comes back at once must not take the whole core.
+const RESTART_AFTER: Duration = Duration::from_millis(10);
 
 /// One shard.
 pub(super) struct Shard {
@@ -47,6 +50,8 @@ pub(super) struct Shard {
     handle: Handle,
     limits: SubscriptionLimits,
     coalesce: Duration,
+    /// The same for updates of mode `latest`, where that is longer.
+    latest: Duration,
 }
 
 impl Now {
@@ -62,14 +67,17 @@ impl Shard {
         outlet: usize,
         hub: Arc<Hub>,
         limits: SubscriptionLimits,
-        coalesce: Duration,
+        config: &Config,
         tasks: &Tasks,
         shutdown: Shutdown,
     ) -> io::Result<Arc<Self>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let index = Mutex::new(Index::new(outlet, hub.clone()));
+        let (coalesce, latest) = (config.coalesce.0, config.coalesce_latest.0);
+        let mut index = Index::new(outlet, hub.clone());
+        index.defers_latest = latest > coalesce;
+        let index = Mutex::new(index);
         let handle = runtime.handle().clone();
-        let shard = Arc::new(Self { index, handle, limits, coalesce });
+        let shard = Arc::new(Self { index, handle, limits, coalesce, latest });
         let receiver = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
         let (dispatcher, sessions, mut stop) = (shard.clone(), tasks.clone(), shutdown);
         thread::Builder::new().name(format!("shard-{outlet}")).spawn(move || {
@@ -104,20 +112,51 @@ impl Shard {
 
     /// Runs the dispatch loop, and again when it panics: what was missed is taken from the rings.
     async fn supervise(&self, mut receiver: Receiver<Event>) {
+        let mut again = false;
         loop {
-            let run = AssertUnwindSafe(self.run(&mut receiver)).catch_unwind().await;
-            if run.is_ok() {
+            let run = async {
+                if again {
+                    self.recover().await;
+                }
+                self.run(&mut receiver).await;
+            };
+            if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
                 return;
             }
             tracing::error!("the dispatch loop of a shard panicked and is started again");
-            self.resync().await;
+            again = true;
+            tokio::time::sleep(RESTART_AFTER).await;
         }
+    }
+
+    /// As [`Shard::resync`], and writes to everyone: who was due when the loop panicked is taken
+    /// for due still, and would not be written to by what comes next.
+    async fn recover(&self) {
+        let now = Now::read();
+        let mut everyone = {
+            let mut index = self.index.lock();
+            index.resync(now, &mut Touched::new());
+            index.clients.iter().map(|(_, client)| client.clone()).collect()
+        };
+        flush(&mut everyone, now.instant).await;
     }
 
     async fn run(&self, receiver: &mut Receiver<Event>) {
         let mut batch = Vec::with_capacity(BATCH);
+        // When the clients that were deferred must be flushed.
+        let mut due: Option<Instant> = None;
         loop {
-            match receiver.recv().await {
+            let received = tokio::select! {
+                biased;
+                () = passed(due) => {
+                    due = None;
+                    let mut deferred = std::mem::take(&mut self.index.lock().deferred);
+                    flush(&mut deferred, Instant::now()).await;
+                    continue;
+                }
+                received = receiver.recv() => received,
+            };
+            match received {
                 Ok(event) => batch.push(event),
                 Err(RecvError::Lagged(missed)) => {
                     tracing::warn!(missed, "a shard fell behind and catches up from history");
@@ -140,6 +179,9 @@ impl Shard {
             self.dispatch(&mut batch).await;
             if lagged {
                 self.resync().await;
+            }
+            if due.is_none() && !self.index.lock().deferred.is_empty() {
+                due = Some(Instant::now() + self.latest);
             }
         }
     }
@@ -197,15 +239,20 @@ impl Shard {
     }
 }
 
+/// Waits until a moment has passed; without one, for ever.
+async fn passed(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn flush(touched: &mut Touched, now: Instant) {
     for (index, client) in touched.drain(..).enumerate() {
         if index > 0 && index % FLUSHES == 0 {
             tokio::task::yield_now().await;
         }
-        let flush = std::panic::catch_unwind(AssertUnwindSafe(|| client.flush(now)));
-        if flush.is_err() {
-            client.fail();
-        }
+        client.flush_apart(now);
     }
 }
 

@@ -58,7 +58,9 @@ impl Memory {
                 Least::Absolute(least) => least,
                 Least::Bps(bps) => passed.abs() * bps / 10_000.0,
             };
-            if moved < least {
+            // In `f64` a decimal move may come out below the equal threshold by a rounding.
+            let rounding = 4.0 * f64::EPSILON * (value.abs() + passed.abs());
+            if moved + rounding < least {
                 return Passage::Refused;
             }
         }

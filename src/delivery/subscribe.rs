@@ -1,7 +1,10 @@
 //! Subscribing and unsubscribing: the one place where an index and a client's state change
 //! together.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{
     client::{Client, ClientState},
@@ -9,11 +12,11 @@ use super::{
     ledger::Ledger,
     options::Options,
     outbox::Subscription,
-    resume::Beginning,
+    resume::{Beginning, is_at_zero},
     rows::{ResumedRow, SubscribeRow, SubscriptionRow, UnsubscribeRow},
 };
 use crate::{
-    hub::Slot,
+    hub::{Head, Slot},
     market::{Pattern, State, Topic},
     protocol::{
         code::{ErrorBody, ErrorCode},
@@ -66,6 +69,16 @@ pub(super) struct Terms<'a> {
     pub(super) limits: SubscriptionLimits,
 }
 
+/// One string on its way into the index and the client's state.
+struct Subscribing<'a> {
+    index: &'a mut Index,
+    client: &'a Arc<Client>,
+    key: u32,
+    asked: &'a Asked,
+    terms: Terms<'a>,
+    now: Now,
+}
+
 /// Subscribes `client` to one string, or replaces the options of a subscription that it has.
 pub(super) fn subscribe(
     index: &mut Index,
@@ -81,108 +94,109 @@ pub(super) fn subscribe(
             return SubscribeRow { topic, error: Some(error), ..SubscribeRow::default() };
         }
     };
-    let row = SubscribeRow {
-        topic: asked.text.clone(),
-        canonical: asked.canonical.clone(),
-        ok: true,
-        ..SubscribeRow::default()
+    let outcome = match client.key.get() {
+        Some(&key) => {
+            let mut it = Subscribing { index, client, key, asked: &asked, terms, now };
+            if asked.pattern.is_wildcard() { it.pattern(touched) } else { it.topic(touched) }
+        }
+        None => Err(gone()),
     };
-    let subscribe = if asked.pattern.is_wildcard() { subscribe_pattern } else { subscribe_topic };
-    let outcome = subscribe(index, client, &asked, terms, now, row.clone(), touched);
     if outcome.is_ok() && client.touch() {
         touched.push(client.clone());
     }
-    outcome.unwrap_or_else(|error| SubscribeRow { ok: false, error: Some(error), ..row })
+    let (ok, row) = match outcome {
+        Ok(row) => (true, row),
+        Err(error) => (false, SubscribeRow { error: Some(error), ..SubscribeRow::default() }),
+    };
+    SubscribeRow { topic: asked.text, canonical: asked.canonical, ok, ..row }
 }
 
-fn subscribe_topic(
-    index: &mut Index,
-    client: &Arc<Client>,
-    asked: &Asked,
-    terms: Terms<'_>,
-    now: Now,
-    row: SubscribeRow,
-    touched: &mut Touched,
-) -> Result<SubscribeRow, ErrorBody> {
-    let Some(&key) = client.key.get() else { return Err(gone()) };
-    let slot = index.hub.topic(asked.pattern.as_str());
-    let head = slot.as_ref().and_then(|slot| index.reach_head(slot, now, touched));
-    let mut state = client.lock();
-    let put = state.put(&asked.pattern, terms)?;
-    let mut recovered = false;
-    if let (Some(slot), Some(head)) = (&slot, &head)
-        && let Some((view, fresh)) = index.attach(key, &mut state, slot, put.sub)
-    {
-        let beginning = Beginning { slot, head, view, fresh, changed: put.changed };
-        let (options, resume) = (terms.options, terms.resume);
-        recovered = state.begin(&beginning, options, resume, &asked.text, now.instant);
-    }
-    drop(state);
-    if put.new {
-        client.count_subscriptions(1);
-        if let Some(topic) = asked.pattern.as_topic() {
-            index.exact.entry(topic).or_default().push(key);
-        }
-    }
-    Ok(SubscribeRow {
-        epoch: Some(head.as_ref().map_or(index.hub.epoch(), |head| &head.epoch).clone()),
-        seq: Some(head.as_ref().map_or(0, |head| head.seq)),
-        state: Some(head.as_ref().map_or(State::Down, |head| head.status.state)),
-        recovered: terms.resume.map(|_| recovered),
-        ..row
-    })
-}
-
-fn subscribe_pattern(
-    index: &mut Index,
-    client: &Arc<Client>,
-    asked: &Asked,
-    terms: Terms<'_>,
-    now: Now,
-    row: SubscribeRow,
-    touched: &mut Touched,
-) -> Result<SubscribeRow, ErrorBody> {
-    let Some(&key) = client.key.get() else { return Err(gone()) };
-    let pattern = &asked.pattern;
-    let slots = index.hub.matching(pattern);
-    let matched = slots.len();
-    let (known, before) = client.lock().matched(pattern);
-    if !known && before + matched > terms.limits.matched_topics {
-        let most = terms.limits.matched_topics;
-        let message = format!("{pattern} matches {matched} topics; all patterns may match {most}");
-        return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
-    }
-    // Every topic reaches its head first: bringing one up to date may touch this very client.
-    let heads: Vec<_> = slots
-        .into_iter()
-        .filter_map(|slot| index.reach_head(&slot, now, touched).map(|head| (slot, head)))
-        .collect();
-    let mut state = client.lock();
-    let put = state.put(pattern, terms)?;
-    let mut resumed = Vec::new();
-    for (slot, head) in &heads {
+impl Subscribing<'_> {
+    fn topic(&mut self, touched: &mut Touched) -> Result<SubscribeRow, ErrorBody> {
+        let slot = self.index.hub.topic(self.asked.pattern.as_str());
+        let head = slot.as_ref().and_then(|slot| self.index.reach_head(slot, self.now, touched));
+        let mut state = self.client.lock();
+        let put = state.put(&self.asked.pattern, self.terms)?;
         let mut recovered = false;
-        if state.best_for(slot.topic().as_str()) == Some(put.sub)
-            && let Some((view, fresh)) = index.attach(key, &mut state, slot, put.sub)
-        {
-            let beginning = Beginning { slot, head, view, fresh, changed: put.changed };
-            recovered = state.begin(&beginning, terms.options, terms.resume, "", now.instant);
+        if let (Some(slot), Some(head)) = (&slot, &head) {
+            recovered = self.begin(&mut state, &put, slot, head).unwrap_or(false);
+        } else if let Some(resume) = self.terms.resume {
+            let names = [self.asked.pattern.as_str(), &self.asked.text];
+            recovered = is_at_zero(resume, names, self.index.hub.epoch());
         }
-        if terms.resume.is_some() {
+        drop(state);
+        if put.new {
+            self.client.count_subscriptions(1);
+            if let Some(topic) = self.asked.pattern.as_topic() {
+                self.index.exact.entry(topic).or_default().insert(self.key);
+            }
+        }
+        let epoch = head.as_ref().map_or(self.index.hub.epoch(), |head| &head.epoch);
+        Ok(SubscribeRow {
+            epoch: Some(epoch.clone()),
+            seq: Some(head.as_ref().map_or(0, |head| head.seq)),
+            state: Some(head.as_ref().map_or(State::Down, |head| head.status.state)),
+            recovered: self.terms.resume.map(|_| recovered),
+            ..SubscribeRow::default()
+        })
+    }
+
+    fn pattern(&mut self, touched: &mut Touched) -> Result<SubscribeRow, ErrorBody> {
+        let pattern = &self.asked.pattern;
+        let slots = self.index.hub.matching(pattern);
+        let matched = slots.len();
+        let (known, before) = self.client.lock().matched(pattern);
+        if !known && before + matched > self.terms.limits.matched_topics {
+            let most = self.terms.limits.matched_topics;
+            let message =
+                format!("{pattern} matches {matched} topics; all patterns may match {most}");
+            return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
+        }
+        // Every topic reaches its head first: bringing one up to date may touch this very client.
+        let heads: Vec<_> = slots
+            .into_iter()
+            .filter_map(|slot| {
+                self.index.reach_head(&slot, self.now, touched).map(|head| (slot, head))
+            })
+            .collect();
+        let mut state = self.client.lock();
+        let put = state.put(pattern, self.terms)?;
+        let mut resumed = Vec::new();
+        for (slot, head) in &heads {
+            let Some(recovered) = self.begin(&mut state, &put, slot, head) else { continue };
             let topic = slot.topic().to_string();
-            let (epoch, seq) = (head.epoch.clone(), head.seq);
-            resumed.push(ResumedRow { topic, epoch, seq, recovered });
+            resumed.push(ResumedRow { topic, epoch: head.epoch.clone(), seq: head.seq, recovered });
         }
-    }
-    if put.new {
-        if let Some(sub) = state.outbox.subs.get_mut(put.sub as usize) {
-            sub.matched = matched;
+        if put.new {
+            if let Some(sub) = state.outbox.subs.get_mut(put.sub as usize) {
+                sub.matched = matched;
+            }
+            self.client.count_subscriptions(1);
+            self.index.wild.entry(self.key).or_default().push(pattern.clone());
         }
-        client.count_subscriptions(1);
-        index.wild.push((key, pattern.clone()));
+        let topics = self.terms.resume.map(|_| resumed);
+        Ok(SubscribeRow { matched: Some(matched), topics, ..SubscribeRow::default() })
     }
-    let topics = terms.resume.map(|_| resumed);
-    Ok(SubscribeRow { matched: Some(matched), topics, ..row })
+
+    /// Begins to deliver a topic. Tells whether it goes on from where the client left off; nothing
+    /// where it reaches the client under a more specific subscription.
+    fn begin(
+        &mut self,
+        state: &mut ClientState,
+        put: &Put,
+        slot: &Arc<Slot>,
+        head: &Head,
+    ) -> Option<bool> {
+        if state.best_for(slot.topic().as_str()) != Some(put.sub) {
+            return None;
+        }
+        let (view, fresh) = self.index.attach(self.key, state, slot, put.sub)?;
+        let beginning = Beginning { slot, head, view, fresh, changed: put.changed };
+        let Terms { options, resume, .. } = self.terms;
+        // A position is one of a topic: the text of a pattern names none.
+        let alias = if self.asked.pattern.is_wildcard() { "" } else { &self.asked.text };
+        Some(state.begin(&beginning, options, resume, alias, self.now.instant))
+    }
 }
 
 /// Ends the subscription of one string. One that the client does not have is no error.
@@ -240,13 +254,20 @@ fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
     match pattern.as_topic() {
         Some(topic) => {
             if let Some(waiting) = index.exact.get_mut(&topic) {
-                waiting.retain(|client| *client != key);
+                waiting.remove(&key);
                 if waiting.is_empty() {
                     index.exact.remove(&topic);
                 }
             }
         }
-        None => index.wild.retain(|(client, known)| (*client, known) != (key, pattern)),
+        None => {
+            if let Some(patterns) = index.wild.get_mut(&key) {
+                patterns.retain(|known| known != pattern);
+                if patterns.is_empty() {
+                    index.wild.remove(&key);
+                }
+            }
+        }
     }
 }
 
@@ -257,7 +278,10 @@ pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
     if !known.is_some_and(|known| Arc::ptr_eq(known, client)) {
         return;
     }
-    client.discard(now.instant);
+    // What made its state faulty must not keep it here; and this may run while a panic unwinds.
+    if catch_unwind(AssertUnwindSafe(|| client.discard(now.instant))).is_err() {
+        client.fail();
+    }
     let mut state = client.lock();
     let topics: Vec<_> = state.by_topic.keys().copied().collect();
     for topic in topics {

@@ -209,6 +209,11 @@ impl Slot {
         Joined { head: inner.head(now), missed }
     }
 
+    /// The numbering.
+    pub fn epoch(&self) -> Epoch {
+        self.inner.lock().epoch.clone()
+    }
+
     /// Withdraws the interest of `outlet`.
     pub fn leave(&self, outlet: usize) {
         self.inner.lock().interested &= !(1 << outlet);

@@ -4,6 +4,8 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+use super::number::digits;
+
 /// Steps between two looks at the chain: 10 s.
 const SLOT_STEPS: u64 = 100;
 
@@ -11,6 +13,12 @@ const SLOT_STEPS: u64 = 100;
 const BLOCK_CHANCE: f64 = 1.0 / 3.0;
 
 const FIRST_HEIGHT: u64 = 900_000;
+
+/// The same of the chain that is like Ethereum, which has a block in every slot.
+const FIRST_EVM_HEIGHT: u64 = 23_000_000;
+
+/// What a satoshi for a byte is in wei for gas: makes 12 sat/vB some 0.6 gwei.
+const WEI_PER_SAT: f64 = 50_000_000.0;
 
 /// Where the logarithm of the fastest fee wants to be (12 sat/vB), how fast it goes back there,
 /// and how much it moves in a slot.
@@ -42,6 +50,26 @@ pub(super) struct Fees {
     pub(super) minimum: f64,
 }
 
+/// What waits for a block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Backlog {
+    /// Transactions.
+    pub(super) count: u64,
+    /// Their size in vB.
+    pub(super) vsize: u64,
+    /// What they pay, in satoshi.
+    pub(super) total_fee: u64,
+}
+
+/// What gas costs, in wei: the base fee, and tips none of which is above the next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Gas {
+    pub(super) base_fee: u64,
+    pub(super) slow_tip: u64,
+    pub(super) standard_tip: u64,
+    pub(super) fast_tip: u64,
+}
+
 impl Chain {
     /// A chain at step 0.
     pub(super) fn new(dice: ChaCha8Rng) -> Self {
@@ -61,6 +89,36 @@ impl Chain {
     /// Number of the newest block.
     pub(super) fn height(&self) -> u64 {
         self.height
+    }
+
+    /// What waits: the more, the dearer the next block is.
+    pub(super) fn backlog(&self) -> Backlog {
+        let vsize = self.log_fee.exp() * 2_500_000.0;
+        let fees = self.fees();
+        let average =
+            (fees.fastest + fees.half_hour + fees.hour + fees.economy + fees.minimum) / 5.0;
+        Backlog {
+            count: (vsize / 410.0) as u64,
+            vsize: vsize as u64,
+            total_fee: (vsize * average) as u64,
+        }
+    }
+
+    /// Number of the newest block of the chain that is like Ethereum.
+    pub(super) fn evm_height(&self) -> u64 {
+        FIRST_EVM_HEIGHT + self.slot
+    }
+
+    /// What gas costs there: it follows the fees of the other chain, as people do.
+    pub(super) fn gas(&self) -> Gas {
+        let base = self.log_fee.exp() * WEI_PER_SAT;
+        let wei = |share: f64| digits(base * share, 0).parse().unwrap_or(0);
+        Gas {
+            base_fee: wei(1.0),
+            slow_tip: wei(0.001),
+            standard_tip: wei(0.05),
+            fast_tip: wei(0.5),
+        }
     }
 
     /// What to pay.
@@ -114,5 +172,10 @@ mod tests {
         once.advance_to(12_345);
         often.advance_to(100);
         assert_eq!((often.fees(), often.height()), (once.fees(), once.height()));
+        assert_eq!((often.gas(), often.evm_height()), (once.gas(), once.evm_height()));
+        assert_eq!(once.evm_height(), FIRST_EVM_HEIGHT + 123);
+        let gas = once.gas();
+        assert!(gas.slow_tip < gas.standard_tip && gas.standard_tip < gas.fast_tip, "{gas:?}");
+        assert!((1_000_000..100_000_000_000).contains(&gas.base_fee), "{gas:?}");
     }
 }

@@ -20,10 +20,16 @@ const BPS: f64 = 1e-4;
 pub(super) enum Venue {
     /// An exchange: its quotes move with every step.
     Binance,
+    /// The same.
+    Coinbase,
+    /// The same.
+    Kraken,
     /// An aggregator, which looks every ten seconds.
     CoinGecko,
     /// The same.
     TokenMetrics,
+    /// The same.
+    DefiLlama,
 }
 
 /// Everything that is simulated.
@@ -43,8 +49,11 @@ pub(super) struct Coin {
     pub(super) asset: &'static Asset,
     path: Path,
     binance: Tilt,
+    coinbase: Tilt,
+    kraken: Tilt,
     coingecko: Tilt,
     token_metrics: Tilt,
+    defillama: Tilt,
     mood: Wave,
 }
 
@@ -181,8 +190,11 @@ impl Coin {
             asset,
             path: Path::new(dice, volatility, asset.start_usd, asset.daily_volume),
             binance: tilt("binance"),
+            coinbase: tilt("coinbase"),
+            kraken: tilt("kraken"),
             coingecko: tilt("coingecko"),
             token_metrics: tilt("tokenmetrics"),
+            defillama: tilt("defillama"),
             mood: Wave::draw(&mut named("mood"), 15.0, 200_000.0),
         }
     }
@@ -222,8 +234,11 @@ impl Coin {
     fn tilt(&self, venue: Venue) -> &Tilt {
         match venue {
             Venue::Binance => &self.binance,
+            Venue::Coinbase => &self.coinbase,
+            Venue::Kraken => &self.kraken,
             Venue::CoinGecko => &self.coingecko,
             Venue::TokenMetrics => &self.token_metrics,
+            Venue::DefiLlama => &self.defillama,
         }
     }
 
@@ -248,8 +263,8 @@ impl Coin {
 
     fn seen_by(&self, venue: Venue) -> Point {
         match venue {
-            Venue::Binance => self.path.now(),
-            Venue::CoinGecko | Venue::TokenMetrics => self.path.held(),
+            Venue::Binance | Venue::Coinbase | Venue::Kraken => self.path.now(),
+            Venue::CoinGecko | Venue::TokenMetrics | Venue::DefiLlama => self.path.held(),
         }
     }
 }
@@ -315,10 +330,13 @@ mod tests {
                 let decimals = coin.asset.decimals;
                 let quote = |venue| coin.quote(venue, Worth::fixed(1.0), decimals);
                 let binance = quote(Venue::Binance);
-                assert!(binance.bid < binance.price && binance.price < binance.ask);
-                assert!(binance.low <= binance.price && binance.price <= binance.high);
-                assert!(binance.ask / binance.bid < 1.001, "{binance:?}");
-                for other in [Venue::CoinGecko, Venue::TokenMetrics] {
+                for exchange in [Venue::Binance, Venue::Coinbase, Venue::Kraken].map(quote) {
+                    assert!(exchange.bid < exchange.price && exchange.price < exchange.ask);
+                    assert!(exchange.low <= exchange.price && exchange.price <= exchange.high);
+                    assert!(exchange.ask / exchange.bid < 1.001, "{exchange:?}");
+                }
+                let others = [Venue::Coinbase, Venue::Kraken, Venue::CoinGecko];
+                for other in others.into_iter().chain([Venue::TokenMetrics, Venue::DefiLlama]) {
                     let ratio = quote(other).price / binance.price;
                     assert!((0.99..1.01).contains(&ratio), "{} {ratio}", coin.asset.symbol);
                 }

@@ -5,9 +5,15 @@
 //! | here | there |
 //! |---|---|
 //! | `sandbox:/binance` | `https://api.binance.com` |
+//! | `sandbox:/coinbase` | `https://api.exchange.coinbase.com` |
+//! | `sandbox:/kraken` | `https://api.kraken.com` |
+//! | `sandbox:/defillama` | `https://coins.llama.fi` and `https://api.llama.fi` |
 //! | `sandbox:/coingecko/api/v3` | `https://api.coingecko.com/api/v3` |
 //! | `sandbox:/tokenmetrics/v2` | `https://api.tokenmetrics.com/v2` |
 //! | `sandbox:/mempool` | `https://mempool.space` |
+//! | `sandbox:/etherscan` | `https://api.etherscan.io` |
+//! | `sandbox:/evm` | a node's JSON-RPC |
+//! | `sandbox:/fear_greed` | `https://api.alternative.me` |
 //!
 //! One seed gives one market, whoever asks for what and when: prices are functions of seed, asset
 //! and step, and only `world` reads a clock. Misbehaviour is configured (`[[sandbox.faults]]`) or
@@ -50,6 +56,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("/binance/api/v3/ticker/24hr", "Binance: statistics of the last 24 hours"),
     ("/binance/api/v3/ticker/price", "Binance: last price"),
     ("/binance/api/v3/ticker/bookTicker", "Binance: best bid and ask"),
+    ("/coinbase/products/BTC-USD/ticker", "Coinbase Exchange: last trade of a product"),
+    ("/coinbase/products/BTC-USD/stats", "Coinbase Exchange: last 24 hours of a product"),
+    ("/kraken/0/public/Ticker", "Kraken: tickers of pairs"),
+    ("/defillama/prices/current/coingecko:bitcoin", "DefiLlama: prices of tokens"),
+    ("/defillama/v2/chains", "DefiLlama: value locked on each chain"),
     ("/coingecko/api/v3/simple/price", "CoinGecko: prices by coin id"),
     ("/coingecko/api/v3/coins/markets", "CoinGecko: coins with their market data"),
     ("/tokenmetrics/v2/tokens", "Token Metrics: tokens and their ids"),
@@ -58,7 +69,11 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("/tokenmetrics/v2/hourly-trading-signals", "Token Metrics: trading signals of the hour"),
     ("/tokenmetrics/v2/trader-grades", "Token Metrics: trader grades"),
     ("/mempool/api/v1/fees/recommended", "mempool.space: recommended fees"),
+    ("/mempool/api/mempool", "mempool.space: what waits for a block"),
     ("/mempool/api/blocks/tip/height", "mempool.space: height of the chain"),
+    ("/etherscan/v2/api", "Etherscan: gas oracle"),
+    ("/evm", "a node: height and fee history, by POST"),
+    ("/fear_greed/fng/", "alternative.me: fear and greed index"),
 ];
 
 /// Connections served at once. Further ones wait in the listen queue.

@@ -24,6 +24,10 @@ use crate::{
 /// How long a client may take to send the head of a request, on a fresh connection or between two
 /// requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long what was sent may stay unacknowledged, or a client's window shut, before the connection
+/// counts as gone.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 /// What is buffered of one connection's requests.
 const HTTP_BUFFER: usize = 16 << 10;
 /// HTTP connections beyond the sessions that there may be: scrapes, pages, handshakes.
@@ -144,6 +148,14 @@ fn configure(stream: &TcpStream, unsent_bytes: usize) {
             tracing::debug!(%error, "TCP_NOTSENT_LOWAT could not be set");
         }
     }
+    // A peer that vanishes without a word is found out by what it never acknowledges, also where a
+    // stream is too quiet to fill the queue.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) =
+        socket2::SockRef::from(stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))
+    {
+        tracing::debug!(%error, "TCP_USER_TIMEOUT could not be set");
+    }
 }
 
 /// Binds the port.
@@ -154,4 +166,20 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_vanishes_is_given_up_after_half_a_minute() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (_client, (stream, _)) = (client.unwrap(), accepted.unwrap());
+        configure(&stream, 1 << 16);
+        let set = socket2::SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(set, Some(UNACKNOWLEDGED_MAX));
+    }
 }

@@ -90,7 +90,7 @@ impl Inflated {
     /// see behind a message of which it has got nothing yet.
     fn begin(&mut self, head: &Head) -> Result<(), Close> {
         let starts = head.opcode() != 0;
-        let misplaced = starts == !matches!(self.open, Open::None);
+        let misplaced = starts != matches!(self.open, Open::None);
         let broken = if head.is_control() {
             head.is_compressed()
         } else {

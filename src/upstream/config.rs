@@ -30,6 +30,12 @@ pub struct FeedConfig {
     /// The API's own ids by symbol, where it has ids of its own.
     #[serde(default)]
     pub ids: BTreeMap<String, Id>,
+    /// The chains of DefiLlama's `chains`; empty means those on which most is locked.
+    #[serde(default)]
+    pub chains: Vec<String>,
+    /// The block chain that is asked about, where the provider knows several; absent means
+    /// `ethereum`. It is the `<chain>` in `onchain.<chain>.…`.
+    pub chain: Option<String>,
     /// Time between polls.
     #[serde(default = "default_every")]
     pub every: Span,
@@ -87,6 +93,9 @@ pub enum Demand {
     Subscribed,
 }
 
+/// Endpoints of Token Metrics that are about the market as a whole, so that no symbols are named.
+const MARKET_ENDPOINTS: [&str; 3] = ["market_metrics", "indices", "sentiments"];
+
 /// An id of an API, written as a string or an integer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(from = "IdForm")]
@@ -117,10 +126,22 @@ pub enum ProviderKind {
     Coingecko,
     /// Binance spot.
     Binance,
+    /// Coinbase Exchange.
+    Coinbase,
+    /// Kraken spot.
+    Kraken,
+    /// DefiLlama.
+    Defillama,
     /// Token Metrics.
     TokenMetrics,
     /// mempool.space.
     Mempool,
+    /// Etherscan.
+    Etherscan,
+    /// A node of a chain that is like Ethereum.
+    Evm,
+    /// The fear and greed index of alternative.me.
+    FearGreed,
     /// Made in the process, for load tests.
     Synthetic,
 }
@@ -180,29 +201,53 @@ impl ProviderKind {
         match self {
             Self::Coingecko => "coingecko",
             Self::Binance => "binance",
+            Self::Coinbase => "coinbase",
+            Self::Kraken => "kraken",
+            Self::Defillama => "defillama",
             Self::TokenMetrics => "token_metrics",
             Self::Mempool => "mempool",
+            Self::Etherscan => "etherscan",
+            Self::Evm => "evm",
+            Self::FearGreed => "fear_greed",
             Self::Synthetic => "synthetic",
         }
     }
 
-    /// The public address of the API; none for what is made in the process.
+    /// The public address of the API; none for what is made in the process, or of which everybody
+    /// has their own.
     pub fn base_url(self) -> Option<&'static str> {
         match self {
             Self::Coingecko => Some("https://api.coingecko.com/api/v3"),
             Self::Binance => Some("https://api.binance.com"),
+            Self::Coinbase => Some("https://api.exchange.coinbase.com"),
+            Self::Kraken => Some("https://api.kraken.com"),
+            Self::Defillama => Some("https://coins.llama.fi"),
             Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
             Self::Mempool => Some("https://mempool.space"),
-            Self::Synthetic => None,
+            Self::Etherscan => Some("https://api.etherscan.io"),
+            Self::FearGreed => Some("https://api.alternative.me"),
+            Self::Evm | Self::Synthetic => None,
         }
     }
 
-    /// Whether a feed must say for which symbols it asks.
-    pub fn needs_symbols(self) -> bool {
+    /// Whether a feed with the provider's first endpoint must say for which symbols it asks.
+    fn needs_symbols(self) -> bool {
         match self {
-            Self::Coingecko | Self::Binance | Self::TokenMetrics => true,
-            Self::Mempool | Self::Synthetic => false,
+            Self::Coingecko
+            | Self::Binance
+            | Self::Coinbase
+            | Self::Kraken
+            | Self::Defillama
+            | Self::TokenMetrics => true,
+            Self::Mempool | Self::Etherscan | Self::Evm | Self::FearGreed | Self::Synthetic => {
+                false
+            }
         }
+    }
+
+    /// Whether `chain` means something to it.
+    pub fn takes_chain(self) -> bool {
+        matches!(self, Self::Etherscan | Self::Evm)
     }
 }
 
@@ -212,11 +257,50 @@ impl fmt::Display for ProviderKind {
     }
 }
 
+/// The token of a topic that stands for a chain: `op_mainnet` for `OP Mainnet`. `None` when there is
+/// nothing in the name that a topic may have.
+pub fn chain_token(name: &str) -> Option<String> {
+    let token = |ch: char| match ch.to_ascii_lowercase() {
+        ch @ ('a'..='z' | '0'..='9' | '-') => ch,
+        _ => '_',
+    };
+    let name = name.trim();
+    let named = name.bytes().any(|byte| byte.is_ascii_alphanumeric());
+    (named && name.len() <= CHAIN_BYTES_MAX).then(|| name.chars().map(token).collect())
+}
+
+/// Longest name of a chain.
+const CHAIN_BYTES_MAX: usize = 64;
+
 impl FeedConfig {
-    /// Where the API is: as configured, or else the provider's public address; none where nothing
-    /// is asked.
+    /// Where the API is: as configured, or else the public address of the provider's endpoint; none
+    /// where nothing is asked.
     pub fn base_url(&self) -> Option<&str> {
-        self.base_url.as_deref().or(self.provider.base_url())
+        let public = if self.is_of_chains() {
+            Some("https://api.llama.fi")
+        } else {
+            self.provider.base_url()
+        };
+        self.base_url.as_deref().or(public)
+    }
+
+    /// Whether it asks DefiLlama for chains, which have a host of their own and no symbols.
+    pub fn is_of_chains(&self) -> bool {
+        self.provider == ProviderKind::Defillama && self.endpoint.as_deref() == Some("chains")
+    }
+
+    /// Whether it must say for which symbols it asks: not where the endpoint is about the market as
+    /// a whole.
+    pub fn needs_symbols(&self) -> bool {
+        let endpoint = self.endpoint.as_deref().unwrap_or_default();
+        let whole =
+            self.provider == ProviderKind::TokenMetrics && MARKET_ENDPOINTS.contains(&endpoint);
+        self.provider.needs_symbols() && !whole && !self.is_of_chains()
+    }
+
+    /// The block chain that is asked about.
+    pub fn chain(&self) -> &str {
+        self.chain.as_deref().unwrap_or("ethereum")
     }
 
     /// Age at which a topic of this feed is stale.
@@ -236,8 +320,14 @@ mod tests {
         for kind in [
             ProviderKind::Coingecko,
             ProviderKind::Binance,
+            ProviderKind::Coinbase,
+            ProviderKind::Kraken,
+            ProviderKind::Defillama,
             ProviderKind::TokenMetrics,
             ProviderKind::Mempool,
+            ProviderKind::Etherscan,
+            ProviderKind::Evm,
+            ProviderKind::FearGreed,
             ProviderKind::Synthetic,
         ] {
             let name: value::StrDeserializer<'_, value::Error> = kind.name().into_deserializer();

@@ -214,6 +214,9 @@ impl Http {
             url.query_pairs_mut()
                 .extend_pairs(request.query.iter().map(|(name, value)| (name, value)));
         }
+        for (name, secret) in &request.secret_query {
+            url.query_pairs_mut().append_pair(name, secret.expose());
+        }
         url
     }
 

@@ -11,6 +11,7 @@ mod backoff;
 mod breaker;
 mod budget;
 mod calendar;
+pub mod chains;
 mod clock;
 pub mod config;
 mod consolidate;

@@ -53,7 +53,7 @@ fn a_variable_without_a_key_is_named() {
         ("TICKWIRE_", "x", "names no key"),
         ("TICKWIRE_SERVER__", "x", "names no key"),
         ("TICKWIRE_SERVER__SHARDS__X", "1", "server.shards is a single value"),
-        ("TICKWIRE_FEEDS__7__NAME", "x", "feeds has 7 elements, counted from 0"),
+        ("TICKWIRE_FEEDS__99__NAME", "x", "elements, counted from 0"),
         ("TICKWIRE_FEEDS__BINANCE__NAME", "x", "feeds is a list: a number must follow"),
         ("TICKWIRE_FEEDS__0__NAMES", "x", "feeds[0].names: unknown key, did you mean name?"),
     ] {
@@ -63,6 +63,10 @@ fn a_variable_without_a_key_is_named() {
         assert!(found.contains(end), "{found}");
         assert_eq!(errors.iter().count(), 1, "{found}");
     }
+    let count = Config::embedded().unwrap().feeds.len();
+    let beyond = format!("TICKWIRE_FEEDS__{count}__NAME");
+    let errors = Config::load(None, variables(&[(&beyond, "x")])).unwrap_err();
+    assert!(errors.to_string().contains(&format!("feeds has {count} elements")), "{errors}");
 }
 
 #[test]

@@ -45,11 +45,29 @@ fn what_clients_meet_has_bounds() {
 }
 
 #[test]
+fn only_defillamas_chains_have_chains_and_they_can_be_topics() {
+    let feed = "[[feeds]]\nname = \"a\"\nprovider = \"defillama\"\n";
+    let chains = |names: &str| format!("{feed}endpoint = \"chains\"\nchains = {names}");
+    assert!(load(&chains("[\"Ethereum\", \"OP Mainnet\"]")).is_ok());
+    assert!(load(&chains("[]")).is_ok());
+    check(&[
+        (&chains("[\"base\", \"??\"]"), "feeds[0].chains[1]", "cannot become a part of a topic"),
+        (&format!("{feed}endpoint = \"coins\""), "feeds[0].symbols", "a defillama feed must say"),
+        (
+            "[[feeds]]\nname = \"a\"\nprovider = \"mempool\"\nchains = [\"base\"]",
+            "feeds[0].chains",
+            "only endpoint = \"chains\"",
+        ),
+    ]);
+}
+
+#[test]
 fn inner_sections_have_bounds() {
     check(&[
         ("[delivery]\nqueue_updates = 0", "delivery.queue_updates", "at least 1"),
         ("[delivery]\nqueue_bytes = \"8KiB\"", "delivery.queue_bytes", "16KiB"),
         ("[delivery]\ncoalesce = \"2s\"", "delivery.coalesce", "more than 1s"),
+        ("[delivery]\ncoalesce_latest = \"2s\"", "delivery.coalesce_latest", "more than 1s"),
         ("[delivery]\nwrite_deadline = \"50ms\"", "delivery.write_deadline", "100ms"),
         ("[hub]\nhistory = 0", "hub.history", "at least 1"),
         ("[sandbox]\nvolatility = -0.1", "sandbox.volatility", "between 0 and 10"),
@@ -115,6 +133,31 @@ fn symbols_are_canonical_known_once_and_there() {
         assert!(found[0].contains(words), "{found:?}");
     }
     assert!(load("[[feeds]]\nname = \"m\"\nprovider = \"mempool\"\n").is_ok());
+}
+
+#[test]
+fn a_chain_is_named_where_there_is_a_choice() {
+    let feed = |rest: &str| format!("[[feeds]]\nname = \"x\"\n{rest}");
+    let node = "base_url = \"https://node.example.com\"";
+    check(&[
+        (&feed("provider = \"mempool\"\nchain = \"bitcoin\""), "feeds[0].chain", "no choice"),
+        (&feed("provider = \"etherscan\"\nchain = \"dev\""), "feeds[0].chain", "ethereum, "),
+        (&feed(&format!("provider = \"evm\"\n{node}\nchain = \"a.b\"")), "feeds[0].chain", "a-z"),
+        (&feed("provider = \"evm\""), "feeds[0].base_url", "which node to ask"),
+    ]);
+    for good in ["provider = \"etherscan\"\nchain = \"base\"", "provider = \"fear_greed\""] {
+        assert!(load(&feed(good)).is_ok(), "{good}");
+    }
+    assert!(load(&feed(&format!("provider = \"evm\"\n{node}\nchain = \"devnet\""))).is_ok());
+}
+
+#[test]
+fn an_endpoint_about_the_market_needs_no_symbols() {
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"token_metrics\"\n";
+    for endpoint in ["market_metrics", "indices", "sentiments"] {
+        assert!(load(&format!("{feed}endpoint = \"{endpoint}\"\n")).is_ok(), "{endpoint}");
+    }
+    check(&[(&format!("{feed}endpoint = \"tm_grade\""), "feeds[0].symbols", "what to fetch")]);
 }
 
 #[test]

@@ -7,7 +7,10 @@ use crate::{
     config::KeyPath,
     market::Symbol,
     units::Span,
-    upstream::config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport},
+    upstream::{
+        chains,
+        config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport, chain_token},
+    },
 };
 
 /// The shortest time between polls of any upstream.
@@ -61,6 +64,8 @@ impl Checks<'_> {
             self.refuse(path.key("demand"), message);
         }
         self.symbols(feed, path);
+        self.chains(feed, path);
+        self.chain(feed, path);
         self.times(feed, path);
         if !(feed.max_jump_pct.is_finite() && feed.max_jump_pct > 0.0) {
             let message = format!("{} is not more than 0; usual is 50", feed.max_jump_pct);
@@ -85,7 +90,7 @@ impl Checks<'_> {
     }
 
     fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {
-        if feed.symbols.is_empty() && feed.provider.needs_symbols() {
+        if feed.symbols.is_empty() && feed.needs_symbols() {
             let message = format!(
                 "a {} feed must say what to fetch, as in symbols = [\"BTC-USD\"]",
                 feed.provider
@@ -105,6 +110,39 @@ impl Checks<'_> {
             if let Err(message) = canonical(symbol) {
                 self.refuse(path.key("ids").key(symbol), message);
             }
+        }
+    }
+
+    fn chains(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        if !feed.chains.is_empty() && !feed.is_of_chains() {
+            let message = "only endpoint = \"chains\" of defillama has chains".to_owned();
+            self.refuse(path.key("chains"), message);
+        }
+        for (index, chain) in feed.chains.iter().enumerate() {
+            if chain_token(chain).is_none() {
+                let message = format!(
+                    "{chain:?} cannot become a part of a topic: write DefiLlama's name of the \
+                     chain, as in \"ethereum\" or \"OP Mainnet\""
+                );
+                self.refuse(path.key("chains").index(index), message);
+            }
+        }
+    }
+
+    fn chain(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        if let Some(chain) = &feed.chain {
+            if !feed.provider.takes_chain() {
+                let message =
+                    format!("a {} feed has no choice of chains: leave it out", feed.provider);
+                self.refuse(path.key("chain"), message);
+            } else if let Err(message) = chains::check(feed.provider, chain) {
+                self.refuse(path.key("chain"), message);
+            }
+        }
+        if feed.provider == ProviderKind::Evm && feed.base_url.is_none() {
+            let message = "an evm feed must say which node to ask, as in \
+                           base_url = \"https://ethereum-rpc.publicnode.com\"";
+            self.refuse(path.key("base_url"), message);
         }
     }
 

@@ -122,6 +122,11 @@ impl Checks<'_> {
             format!("{} is more than 1s; usual are 0ms to 20ms", delivery.coalesce),
         );
         self.require(
+            delivery.coalesce_latest <= Span::secs(1),
+            "delivery.coalesce_latest",
+            format!("{} is more than 1s; usual are 0ms to 50ms", delivery.coalesce_latest),
+        );
+        self.require(
             delivery.write_deadline >= Span::millis(100),
             "delivery.write_deadline",
             format!("{} is less than 100ms; usual is 5s", delivery.write_deadline),

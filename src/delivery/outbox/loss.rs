@@ -3,7 +3,7 @@
 use super::{Loss, Outbox};
 use crate::{
     delivery::view::{Gap, Place, Token},
-    protocol::{code::GapReason, params::Mode},
+    protocol::code::GapReason,
 };
 
 impl Outbox {
@@ -24,13 +24,11 @@ impl Outbox {
             return;
         }
         owner.ledger.dropped += count;
-        let replaced = owner.options.mode == Mode::Latest;
         self.tally.offered += count;
         self.tally.lose(Loss::Lag, count);
         let gap = Box::new(Gap { from, to, dropped: count, reason, sub });
         self.follow(view);
-        // A waiting `latest` update will be replaced by what comes after the gap, behind it.
-        match self.gap_before(view, sub, self.order.len(), replaced) {
+        match self.gap_before(view, sub, self.order.len()) {
             Some(earlier) => self.join_gaps(earlier, *gap),
             None => self.push_lazy(Token::Gap { view, gap }),
         }
@@ -38,19 +36,37 @@ impl Outbox {
 
     /// The place of a gap of `view` and `sub` before `end`, when nothing of the topic that will be
     /// delivered stands between.
-    fn gap_before(&self, view: u32, sub: u32, end: usize, over_latest: bool) -> Option<usize> {
+    fn gap_before(&self, view: u32, sub: u32, end: usize) -> Option<usize> {
         let before = (0..end).rev().zip(self.order.range(..end).rev());
-        nearest_gap(before, view, sub, over_latest)
+        nearest_gap(before, view, sub)
     }
 
     fn gap_after(&self, view: u32, sub: u32, start: usize) -> Option<usize> {
         let after = (start..).zip(self.order.range(start..));
-        nearest_gap(after, view, sub, false)
+        nearest_gap(after, view, sub)
     }
 
     fn join_gaps(&mut self, place: usize, other: Gap) {
         if let Some(Token::Gap { gap, .. }) = self.order.get_mut(place) {
             gap.join(other);
+        }
+    }
+
+    /// Makes one of the gaps before and behind `place`, where what stood between them has gone. So a
+    /// topic has at most one on each side of its waiting `latest` update, however long nothing is
+    /// written.
+    pub(super) fn join_around(&mut self, view: u32, place: usize) {
+        let mut behind = (place..).zip(self.order.range(place..));
+        let Some((later, Token::Gap { gap, .. })) = behind
+            .find(|(_, token)| token.view() == view && !matches!(token, Token::Status { .. }))
+        else {
+            return;
+        };
+        if let Some(earlier) = self.gap_before(view, gap.sub, later)
+            && let Some(Token::Gap { gap, .. }) = self.order.remove(later)
+        {
+            self.lazy -= 1;
+            self.join_gaps(earlier, *gap);
         }
     }
 
@@ -76,7 +92,7 @@ impl Outbox {
             topic.waiting -= 1;
         }
         let gap = Gap { from: seq, to: seq, dropped: 1, reason: GapReason::SlowConsumer, sub };
-        let place = match self.gap_before(view, sub, index, false) {
+        let place = match self.gap_before(view, sub, index) {
             Some(earlier) => {
                 self.order.remove(index);
                 self.join_gaps(earlier, gap);
@@ -221,12 +237,10 @@ fn nearest_gap<'a>(
     places: impl Iterator<Item = (usize, &'a Token)>,
     view: u32,
     sub: u32,
-    over_latest: bool,
 ) -> Option<usize> {
     let (place, token) =
         places.filter(|(_, token)| token.view() == view).find(|(_, token)| match token {
             Token::Status { .. } => false,
-            Token::Latest { .. } => !over_latest,
             _ => true,
         })?;
     matches!(token, Token::Gap { gap, .. } if gap.sub == sub).then_some(place)

@@ -118,3 +118,28 @@ fn a_gap_of_lag_comes_before_the_value_that_follows_it() {
     let ledger = world.ledger(client, "price.A-B");
     assert_eq!((ledger.published, ledger.conflated, ledger.dropped), (8, 4, 3));
 }
+
+#[test]
+fn latest_updates_may_wait_for_others_and_go_with_what_does_not_wait() {
+    let mut world = World::new();
+    world.index.defers_latest = true;
+    let (people, bot) = (world.connect_open(), world.connect_open());
+    // What brings a topic up to date does not wait.
+    world.publish_and_pump("price.A-B", 1);
+    world.subscribe(people, "price.A-B", &latest());
+    world.subscribe(bot, "price.A-B", &every());
+    world.publish_and_pump("price.A-B", 3);
+    assert_eq!(world.got(bot), ["u2", "u3", "u4"]);
+    assert!(world.got(people).is_empty());
+    assert_eq!(world.index.deferred.len(), 1, "a client is deferred once");
+    let mut deferred = std::mem::take(&mut world.index.deferred);
+    for client in deferred.drain(..) {
+        client.flush(world.now().instant);
+    }
+    assert_eq!(world.got(people), ["u4"]);
+    world.subscribe(people, "price.C-D", &every());
+    world.publish("price.A-B", 50);
+    world.publish("price.C-D", 60);
+    world.pump();
+    assert_eq!(world.got(people), ["u4", "u5", "u1"]);
+}

@@ -1,16 +1,22 @@
 //! Delivery without threads and sockets: a [`world::World`] owns an index, its outlet and clients
 //! whose sockets take exactly what a test lets them take. Time is what the test says it is.
 
+mod lane;
 mod latest;
 mod model;
 mod overflow;
+mod panics;
 mod random;
 mod rates;
 mod resuming;
+mod run;
+mod stages;
 mod status;
 mod steps;
 mod stress;
+mod subscriber;
 mod subscribing;
+mod terms;
 mod verdict;
 mod wire;
 mod world;

@@ -105,3 +105,19 @@ fn latest_gets_the_newest_of_what_was_missed_and_knows_of_the_rest() {
     let ledger = world.ledger(client, TOPIC);
     assert_eq!((ledger.published, ledger.conflated, ledger.delivered), (3, 2, 1));
 }
+
+#[test]
+fn a_pattern_answers_only_for_the_topics_that_reach_the_client_under_it() {
+    let mut world = World::new();
+    world.publish_and_pump(TOPIC, 3);
+    world.publish_and_pump("price.C-D", 2);
+    let client = world.connect_open();
+    world.subscribe(client, TOPIC, &every());
+    let resume = after(&world, 1);
+    let row = world.resume(client, "price.*", &every(), Some(&resume));
+    assert_eq!(row.matched, Some(2));
+    let listed: Vec<_> =
+        row.topics.iter().flatten().map(|row| (row.topic.as_str(), row.recovered)).collect();
+    assert_eq!(listed, [("price.C-D", false)]);
+    assert_eq!(world.got(client), ["s2"]);
+}

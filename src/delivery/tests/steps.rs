@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
+use proptest::{option, prelude::*};
 
-use super::world::ROOMY;
-use crate::{
-    delivery::{Bounds, Options},
-    protocol::params::Mode,
+use super::{
+    terms::{Condition, FIELDS, Least, MoveBy, Terms},
+    world::ROOMY,
 };
+use crate::delivery::Bounds;
 
 pub(super) const TOPICS: [&str; 4] = ["price.A-B", "price.C-D", "price.A-B.x", "signal.A-B.rsi"];
 /// How many of them have a value at the beginning.
@@ -28,21 +28,38 @@ pub(super) enum Step {
     /// Few prices, so that some are unchanged.
     Publish {
         topic: usize,
-        price: u64,
+        tenths: u64,
     },
     Subscribe {
         client: usize,
         pattern: usize,
-        options: Options,
+        terms: Terms,
+        resume: Option<LeftOff>,
     },
     Unsubscribe {
         client: usize,
         pattern: usize,
     },
+    /// The connection is lost and made anew, and goes on from what it has seen or says it has.
+    Reconnect {
+        client: usize,
+        pattern: usize,
+        terms: Terms,
+        resume: Option<LeftOff>,
+    },
+    /// Kept updates are asked for.
+    Replay {
+        topic: usize,
+        back: u64,
+        count: Option<u64>,
+        limit: usize,
+    },
     /// The shard takes some events out of its channel.
     Pump {
         events: usize,
     },
+    /// It takes all of them at once.
+    PumpBatch,
     /// The channel is overrun.
     Lag,
     /// The socket takes some bytes more.
@@ -63,11 +80,30 @@ pub(super) enum Step {
     },
 }
 
+/// Where a client says it left off.
+#[derive(Debug, Clone)]
+pub(super) struct LeftOff {
+    /// Whether it names the right epoch, or a wrong one.
+    pub(super) epoch: Option<bool>,
+    pub(super) positions: Vec<Position>,
+}
+
+/// Where in one topic.
+#[derive(Debug, Clone)]
+pub(super) struct Position {
+    pub(super) topic: usize,
+    /// How far behind the head; nothing means beyond it.
+    pub(super) back: Option<u64>,
+    /// Its own epoch, as that of [`LeftOff`].
+    pub(super) epoch: Option<bool>,
+}
+
 impl Step {
     pub(super) fn client(&self) -> Option<usize> {
         match self {
             Self::Subscribe { client, .. }
             | Self::Unsubscribe { client, .. }
+            | Self::Reconnect { client, .. }
             | Self::Grant { client, .. }
             | Self::AtMostPerWrite { client, .. } => Some(*client),
             _ => None,
@@ -75,37 +111,67 @@ impl Step {
     }
 }
 
-fn options() -> impl Strategy<Value = Options> {
+fn terms() -> impl Strategy<Value = Terms> {
     let delivery = prop_oneof![
-        3 => Just((Mode::Every, None)),
-        2 => Just((Mode::Latest, None)),
-        1 => Just((Mode::Latest, Some(Duration::from_secs(1)))),
-        1 => Just((Mode::Latest, Some(Duration::from_secs(3600)))),
+        4 => Just((true, None)),
+        2 => Just((false, None)),
+        1 => Just((false, Some(1000))),
+        1 => Just((false, Some(1_000_000))),
     ];
-    (delivery, any::<bool>(), prop::bool::weighted(0.8)).prop_map(
-        |((mode, interval), snapshot, status)| Options {
-            mode,
-            interval,
-            snapshot,
-            status,
-            ..Options::default()
-        },
+    let conditions =
+        [Condition::High, Condition::Outside, Condition::Lots, Condition::Faulty].as_slice();
+    let filter = option::weighted(0.4, prop::sample::select(conditions));
+    let sizes = [MoveBy::Tenths(3), MoveBy::Tenths(12), MoveBy::Bps(1000), MoveBy::Bps(30_000)];
+    let least = (prop::bool::weighted(0.2), prop::sample::select(sizes.to_vec()))
+        .prop_map(|(lots, move_by)| Least { lots, move_by });
+    (
+        delivery,
+        (filter, any::<bool>()),
+        option::weighted(0.25, least),
+        option::weighted(0.25, 0..FIELDS.len()),
+        any::<bool>(),
+        prop::bool::weighted(0.8),
     )
+        .prop_map(|((every, interval), (filter, edge), least, fields, snapshot, status)| {
+            let edge = edge && filter.is_some();
+            Terms { every, interval, filter, edge, least, fields, snapshot, status }
+        })
+}
+
+fn left_off() -> impl Strategy<Value = LeftOff> {
+    let epoch = || prop_oneof![6 => Just(Some(true)), 1 => Just(Some(false)), 1 => Just(None)];
+    let own = prop_oneof![5 => Just(None), 1 => Just(Some(true)), 1 => Just(Some(false))];
+    let back = prop_oneof![9 => (0..7_u64).prop_map(Some), 1 => Just(None)];
+    let position =
+        (topic(), back, own).prop_map(|(topic, back, epoch)| Position { topic, back, epoch });
+    (epoch(), prop::collection::vec(position, 1..4))
+        .prop_map(|(epoch, positions)| LeftOff { epoch, positions })
+}
+
+fn topic() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 1 => 1..TOPICS.len()]
 }
 
 /// Most happens to one client and one topic, so that steps meet.
 pub(super) fn step() -> impl Strategy<Value = Step> {
     let client = || prop_oneof![3 => Just(0), 1 => 1..BOUNDS.len()];
     let pattern = || prop_oneof![3 => Just(0), 2 => Just(3), 1 => 1..PATTERNS.len()];
-    let topic = || prop_oneof![3 => Just(0), 1 => 1..TOPICS.len()];
+    let subscribe =
+        move |resumed| (client(), pattern(), terms(), option::weighted(resumed, left_off()));
     prop_oneof![
-        8 => (topic(), 0..3_u64).prop_map(|(topic, price)| Step::Publish { topic, price }),
+        8 => (topic(), prop::sample::select(vec![0_u64, 2, 3, 6, 9, 12, 14]))
+            .prop_map(|(topic, tenths)| Step::Publish { topic, tenths }),
         3 => (topic(), 2..8_u64).prop_map(|(topic, count)| Step::Burst { topic, count }),
-        7 => (client(), pattern(), options())
-            .prop_map(|(client, pattern, options)| Step::Subscribe { client, pattern, options }),
+        7 => subscribe(0.3).prop_map(|(client, pattern, terms, resume)| {
+            Step::Subscribe { client, pattern, terms, resume }
+        }),
+        2 => subscribe(0.5).prop_map(|(client, pattern, terms, resume)| {
+            Step::Reconnect { client, pattern, terms, resume }
+        }),
         3 => (client(), pattern())
             .prop_map(|(client, pattern)| Step::Unsubscribe { client, pattern }),
         8 => prop_oneof![Just(usize::MAX), 1..4_usize].prop_map(|events| Step::Pump { events }),
+        3 => Just(Step::PumpBatch),
         2 => Just(Step::Lag),
         4 => (client(), prop_oneof![0..40_usize, 0..500_usize])
             .prop_map(|(client, bytes)| Step::Grant { client, bytes }),
@@ -115,5 +181,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
             .prop_map(|ms| Step::Advance { by: Duration::from_millis(ms) }),
         1 => (topic(), any::<bool>())
             .prop_map(|(topic, blocked)| Step::Trouble { topic, blocked }),
+        1 => (0..TOPICS.len(), 0..7_u64, option::of(0..5_u64), 1..4_usize)
+            .prop_map(|(topic, back, count, limit)| Step::Replay { topic, back, count, limit }),
     ]
 }

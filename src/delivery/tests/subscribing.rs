@@ -219,3 +219,32 @@ fn a_client_that_leaves_takes_all_of_it_with_it() {
     world.publish_and_pump("price.NEW", 1);
     assert_eq!(world.got(next), Vec::<String>::new());
 }
+
+#[test]
+fn whoever_leaves_and_whoever_ends_a_subscription_leaves_the_others_as_they_were() {
+    let mut world = World::new();
+    let clients: Vec<_> = (0..9).map(|_| world.connect_open()).collect();
+    for client in &clients {
+        world.subscribe(*client, "price.A-B", &every());
+        world.subscribe(*client, "price.C-D.*", &every());
+    }
+    world.publish_and_pump("price.A-B", 1);
+    let gone = [4, 0, 8, 3];
+    for (which, client) in gone.into_iter().enumerate() {
+        if which % 2 == 0 {
+            world.disconnect(client);
+        } else {
+            world.unsubscribe(client, "price.A-B");
+            world.unsubscribe(client, "price.C-D.*");
+        }
+        world.publish_and_pump("price.A-B", 1);
+        world.publish_and_pump("price.C-D.x", 1);
+    }
+    for client in clients {
+        let a_b = 1 + gone.iter().position(|left| *left == client).unwrap_or(gone.len());
+        let got = world.got(client);
+        let after = 2 * (a_b - 1);
+        assert_eq!(got.len(), 1 + after, "{client}: {got:?}");
+        assert_eq!(got.iter().filter(|update| *update == "u1").count(), 1 + usize::from(a_b > 1));
+    }
+}

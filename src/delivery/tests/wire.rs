@@ -26,10 +26,33 @@ struct Taken {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Message {
     Answer(u64),
-    Snapshot { topic: String, seq: u64, data: Json, state: String },
-    Update { topic: String, seq: u64, data: Json },
-    Gap { topic: String, from: u64, to: u64, dropped: u64, reason: String },
-    Status { topic: String, state: String },
+    Snapshot {
+        topic: String,
+        seq: u64,
+        data: Json,
+        state: String,
+    },
+    Update {
+        topic: String,
+        seq: u64,
+        data: Json,
+    },
+    Gap {
+        topic: String,
+        from: u64,
+        to: u64,
+        dropped: u64,
+        reason: String,
+    },
+    Status {
+        topic: String,
+        state: String,
+    },
+    /// Something about a subscription, ahead of data as an answer is.
+    Notice {
+        code: String,
+        pattern: String,
+    },
 }
 
 impl Wire {
@@ -98,6 +121,9 @@ fn read(payload: &[u8]) -> Message {
         return Message::Answer(number("answer"));
     };
     let topic = text("topic");
+    if kind == "notice" {
+        return Message::Notice { code: text("code"), pattern: topic };
+    }
     match kind.as_str().unwrap() {
         "update" => Message::Update { topic, seq: number("seq"), data: json["data"].clone() },
         "snapshot" => Message::Snapshot {
@@ -128,12 +154,13 @@ impl Message {
             Self::Update { seq, .. } => format!("u{seq}"),
             Self::Gap { from, to, dropped, .. } => format!("g{from}-{to}/{dropped}"),
             Self::Status { state, .. } => state.clone(),
+            Self::Notice { code, .. } => code.clone(),
         }
     }
 
     pub(super) fn topic(&self) -> Option<&str> {
         match self {
-            Self::Answer(_) => None,
+            Self::Answer(_) | Self::Notice { .. } => None,
             Self::Snapshot { topic, .. }
             | Self::Update { topic, .. }
             | Self::Gap { topic, .. }

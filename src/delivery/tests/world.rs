@@ -121,6 +121,13 @@ impl World {
         peer
     }
 
+    /// A client that comes anew, in the place of one that is gone.
+    pub(super) fn reconnect(&mut self, peer: usize, bounds: Bounds) {
+        self.disconnect(peer);
+        self.connect(bounds);
+        self.peers.swap_remove(peer);
+    }
+
     /// The client is gone.
     pub(super) fn disconnect(&mut self, peer: usize) {
         let now = self.now();
@@ -143,8 +150,10 @@ impl World {
         let terms = Terms { options, resume, limits: LIMITS };
         let (now, mut touched) = (self.now(), Touched::new());
         let client = self.peers[peer].client.clone();
+        client.cork();
         let row = subscribe::subscribe(&mut self.index, &client, text, terms, now, &mut touched);
-        self.answer(peer);
+        client.uncork(self.next_answer(peer));
+        client.flush(now.instant);
         self.flush(touched);
         row
     }
@@ -157,12 +166,14 @@ impl World {
 
     /// Sends an answer; a client's first is number 1.
     pub(super) fn answer(&mut self, peer: usize) {
-        let now = self.now().instant;
-        let Peer { client, answers, .. } = &mut self.peers[peer];
+        let frame = self.next_answer(peer);
+        self.send(peer, frame);
+    }
+
+    fn next_answer(&mut self, peer: usize) -> Bytes {
+        let answers = &mut self.peers[peer].answers;
         *answers += 1;
-        let json = format!(r#"{{"answer":{answers}}}"#);
-        client.control(frame(Opcode::Text, json.as_bytes()));
-        client.flush(now);
+        frame(Opcode::Text, format!(r#"{{"answer":{answers}}}"#).as_bytes())
     }
 
     pub(super) fn send(&mut self, peer: usize, frame: Bytes) {
@@ -172,11 +183,13 @@ impl World {
 
     /// Publishes without letting the shard know yet.
     pub(super) fn publish(&mut self, topic: &str, price: u64) -> Outcome {
-        let tick = Tick {
-            topic: Topic::parse(topic).unwrap(),
-            data: Data::new().with("price", Decimal::parse(&price.to_string()).unwrap()),
-            ts: None,
-        };
+        let price = Decimal::parse(&price.to_string()).unwrap();
+        self.publish_data(topic, Data::new().with("price", price))
+    }
+
+    /// As [`World::publish`], any data.
+    pub(super) fn publish_data(&mut self, topic: &str, data: Data) -> Outcome {
+        let tick = Tick { topic: Topic::parse(topic).unwrap(), data, ts: None };
         let stale_after = Micros::try_from(STALE_AFTER.as_micros()).unwrap();
         self.hub.publish(&tick, &Arc::from("test"), self.now().wall, stale_after)
     }
@@ -207,7 +220,7 @@ impl World {
     }
 
     /// The shard takes everything out of its channel, as one batch.
-    pub(super) fn pump(&mut self) {
+    pub(super) fn pump(&mut self) -> Vec<Event> {
         let mut touched = Touched::new();
         let now = self.now();
         let events: Vec<_> = std::iter::from_fn(|| self.outlet.try_recv().ok()).collect();
@@ -216,6 +229,7 @@ impl World {
             rest = &rest[self.index.dispatch(rest, now, &mut touched)..];
         }
         self.flush(touched);
+        events
     }
 
     /// The channel is overrun: what is in it is lost, and the shard catches up from history.

@@ -29,7 +29,7 @@ use super::{
         number::{literal, number},
         world::World,
     },
-    Params, flag, json, list,
+    Params, flag, json, list, price_decimals,
 };
 
 /// More decimals than any price here needs, even SHIB in BTC.
@@ -85,10 +85,7 @@ enum Precision {
 
 impl Precision {
     fn decimals(self, coin: &Coin, currency: &str) -> u8 {
-        let usual = match currency {
-            "BTC" | "ETH" => coin.asset.decimals.max(4) + 6,
-            _ => coin.asset.decimals,
-        };
+        let usual = price_decimals(coin, currency);
         match self {
             Self::Usual => usual,
             Self::Full => (usual + 4).min(DECIMALS_MAX),

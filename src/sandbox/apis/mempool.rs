@@ -1,4 +1,4 @@
-//! mempool.space: recommended fees and the height of the chain.
+//! mempool.space: recommended fees, the height of the chain, and what waits for a block.
 
 use std::sync::Arc;
 
@@ -18,7 +18,10 @@ use super::{
 };
 
 pub(super) fn routes() -> Router<Arc<World>> {
-    Router::new().route("/v1/fees/recommended", get(fees)).route("/blocks/tip/height", get(height))
+    Router::new()
+        .route("/v1/fees/recommended", get(fees))
+        .route("/blocks/tip/height", get(height))
+        .route("/mempool", get(mempool))
 }
 
 #[derive(Serialize)]
@@ -46,4 +49,27 @@ async fn fees(State(world): State<Arc<World>>) -> Response {
 /// A bare number as text, as the real one is.
 async fn height(State(world): State<Arc<World>>) -> Response {
     world.see(|market| market.chain().height()).to_string().into_response()
+}
+
+#[derive(Serialize)]
+struct Backlog {
+    count: u64,
+    vsize: u64,
+    total_fee: u64,
+    /// Fees with the size of what pays so much or more up to the one before.
+    fee_histogram: Vec<(Box<RawValue>, u64)>,
+}
+
+/// The transactions that wait.
+async fn mempool(State(world): State<Arc<World>>) -> Response {
+    let (fees, backlog) = world.see(|market| (market.chain().fees(), market.chain().backlog()));
+    let steps = [fees.fastest, fees.half_hour, fees.hour, fees.economy, fees.minimum];
+    let part = backlog.vsize / 5;
+    let body = Backlog {
+        count: backlog.count,
+        vsize: backlog.vsize,
+        total_fee: backlog.total_fee,
+        fee_histogram: steps.iter().map(|fee| (number(*fee, 1), part)).collect(),
+    };
+    json(StatusCode::OK, &body)
 }

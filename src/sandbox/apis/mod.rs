@@ -2,7 +2,13 @@
 //! shape; what it leaves out of the real API is said in its file.
 
 mod binance;
+mod coinbase;
 mod coingecko;
+mod defillama;
+mod etherscan;
+mod evm;
+mod fear_greed;
+mod kraken;
 mod mempool;
 mod token_metrics;
 
@@ -17,7 +23,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{faults::FaultSwitch, mishap, world::World};
+use super::{faults::FaultSwitch, market::Coin, mishap, world::World};
 
 /// Parameters of a query; of a repeated one the last.
 type Params = HashMap<String, String>;
@@ -26,9 +32,15 @@ type Params = HashMap<String, String>;
 pub(super) fn router(world: Arc<World>, switch: FaultSwitch) -> Router {
     Router::new()
         .nest("/binance/api/v3", binance::routes())
+        .nest("/coinbase/products", coinbase::routes())
+        .nest("/kraken/0/public", kraken::routes())
+        .nest("/defillama", defillama::routes())
         .nest("/coingecko/api/v3", coingecko::routes())
         .nest("/tokenmetrics/v2", token_metrics::routes())
         .nest("/mempool/api", mempool::routes())
+        .nest("/etherscan", etherscan::routes())
+        .merge(evm::routes())
+        .nest("/fear_greed", fear_greed::routes())
         .route("/", get(index))
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(switch, mishap::meet))
@@ -68,6 +80,14 @@ fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
 /// The parts of a list separated by commas, without blanks.
 fn list(text: &str) -> impl Iterator<Item = &str> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty())
+}
+
+/// Decimals of a price in a quote currency: more where it is worth thousands of dollars.
+fn price_decimals(coin: &Coin, currency: &str) -> u8 {
+    match currency {
+        "BTC" | "ETH" => coin.asset.decimals.max(4) + 6,
+        _ => coin.asset.decimals,
+    }
 }
 
 /// True when a flag is set.

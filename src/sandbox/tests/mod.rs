@@ -2,6 +2,8 @@
 //! real socket.
 
 mod binance;
+mod chains;
+mod exchanges;
 mod misbehaviour;
 mod routes;
 

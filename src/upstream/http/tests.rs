@@ -101,12 +101,13 @@ async fn the_request_carries_path_query_key_and_agent() {
     let request = Request {
         path: "/v1/x".to_owned(),
         query: vec![("symbols".into(), r#"["A","B"]"#.to_owned())],
+        secret_query: vec![("apikey".into(), Secret::new("k 2"))],
         secret_headers: vec![("x-api-key".into(), Secret::new("k1"))],
         ..Request::default()
     };
     let body = http.fetch(&request, None).await.unwrap().body.unwrap();
     let expected = format!(
-        "Some(\"symbols=%5B%22A%22%2C%22B%22%5D\") k1 tickwire/{}",
+        "Some(\"symbols=%5B%22A%22%2C%22B%22%5D&apikey=k+2\") k1 tickwire/{}",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
@@ -303,6 +304,7 @@ async fn no_error_repeats_a_query_or_a_key() {
     let (cut, _) = raw(|_, _| async {}).await;
     let request = Request {
         query: vec![("apikey".into(), "hunter2".to_owned())],
+        secret_query: vec![("key".into(), Secret::new("hunter2"))],
         secret_headers: vec![("x-api-key".into(), Secret::new("hunter2"))],
         ..path("/v1/secret")
     };

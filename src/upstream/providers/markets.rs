@@ -55,6 +55,18 @@ pub(super) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
+/// An id that becomes a part of a path.
+///
+/// # Errors
+/// Names the symbol whose id cannot be one.
+pub(super) fn path_part(symbol: &Symbol, id: String) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
+    if id.bytes().all(allowed) {
+        return Ok(id);
+    }
+    Err(format!("`ids` has an id for {symbol} that cannot be one"))
+}
+
 fn price_topic(symbol: &Symbol, feed: &str) -> Result<Topic, String> {
     if feed.contains('.') {
         return Err("`name` must be one token of a topic: it has a dot".to_owned());

@@ -1,4 +1,4 @@
-//! mempool.space: recommended fees and the height of the Bitcoin chain. Shapes: mempool.space's
+//! mempool.space: recommended fees, the height of the Bitcoin chain, and what waits for a block. Shapes: mempool.space's
 //! REST API documentation.
 
 use super::{
@@ -30,7 +30,7 @@ struct Endpoint {
     data: fn(&Response) -> Result<Result<Data, String>, DecodeError>,
 }
 
-const ENDPOINTS: [(&str, Endpoint); 2] = [
+const ENDPOINTS: [(&str, Endpoint); 3] = [
     (
         "fees",
         Endpoint { path: "/api/v1/fees/recommended", topic: "onchain.bitcoin.fees", data: fees },
@@ -39,6 +39,7 @@ const ENDPOINTS: [(&str, Endpoint); 2] = [
         "height",
         Endpoint { path: "/api/blocks/tip/height", topic: "onchain.bitcoin.height", data: height },
     ),
+    ("mempool", Endpoint { path: "/api/mempool", topic: "onchain.bitcoin.mempool", data: backlog }),
 ];
 
 /// One endpoint: one topic.
@@ -93,4 +94,17 @@ fn height(response: &Response) -> Result<Result<Data, String>, DecodeError> {
         Ok(height) => Ok(Ok(Data::new().with("height", i64::from(height)))),
         Err(_) => Err(DecodeError::bad_body(format!("not a block height: {}", excerpt(text)))),
     }
+}
+
+/// Transactions that wait, with their size in vB and their fees in satoshi.
+fn backlog(response: &Response) -> Result<Result<Data, String>, DecodeError> {
+    let row: Row<'_> = body::json(response)?;
+    Ok(row.number("count").essential("count").and_then(|count| {
+        let Ok(count) = count.as_str().parse::<u32>() else {
+            return Err(format!("count is no count: {}", excerpt(count.as_str())));
+        };
+        let mut data = Data::new().with("count", i64::from(count));
+        row.fill(&mut data, &[("vsize", "vsize"), ("total_fee", "total_fee")]);
+        Ok(data)
+    }))
 }

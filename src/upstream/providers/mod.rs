@@ -3,7 +3,13 @@
 
 mod binance;
 mod body;
+mod coinbase;
 mod coingecko;
+mod defillama;
+mod etherscan;
+mod evm;
+mod fear_greed;
+mod kraken;
 mod markets;
 mod mempool;
 mod number;
@@ -31,6 +37,8 @@ pub struct Request {
     pub path: String,
     /// Query pairs, not yet encoded.
     pub query: Vec<(Cow<'static, str>, String)>,
+    /// Query pairs that must not be told to anybody else, after the others.
+    pub secret_query: Vec<(Cow<'static, str>, Secret)>,
     /// Headers: names and values.
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// Headers that must not be told to anybody else.
@@ -92,8 +100,14 @@ pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provi
     let provider: Box<dyn Provider> = match feed.provider {
         ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
         ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
+        ProviderKind::Coinbase => Box::new(coinbase::Coinbase::new(feed)?),
+        ProviderKind::Kraken => Box::new(kraken::Kraken::new(feed)?),
+        ProviderKind::Defillama => defillama::defillama(feed)?,
         ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
         ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
+        ProviderKind::Etherscan => Box::new(etherscan::Etherscan::new(feed, key)?),
+        ProviderKind::Evm => Box::new(evm::Evm::new(feed, key)?),
+        ProviderKind::FearGreed => Box::new(fear_greed::FearGreed::new(feed)?),
         ProviderKind::Synthetic => {
             return Err("`provider` synthetic has no upstream to poll".to_owned());
         }

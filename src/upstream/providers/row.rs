@@ -41,9 +41,22 @@ impl<'a> Row<'a> {
         Self::read(self.raw(key)?)
     }
 
+    /// A field that is an array: those of its elements that are objects.
+    pub(super) fn rows(&self, key: &str) -> Option<Vec<Self>> {
+        let elements: Vec<&RawValue> = serde_json::from_str(self.raw(key)?.get()).ok()?;
+        Some(elements.into_iter().filter_map(Self::read).collect())
+    }
+
     /// A field that is a number.
     pub(super) fn number(&self, key: &str) -> Number {
         Number::read(self.raw(key))
+    }
+
+    /// An element of a field that is an array of numbers.
+    pub(super) fn element(&self, key: &str, index: usize) -> Number {
+        let elements: Option<Vec<&RawValue>> =
+            self.raw(key).and_then(|raw| serde_json::from_str(raw.get()).ok());
+        Number::read(elements.and_then(|elements| elements.get(index).copied()))
     }
 
     /// A field that is a text.

@@ -29,7 +29,47 @@ fn a_wrong_configuration_names_its_key() {
             "symbols = ['BTC-EUR']",
             "`symbols` has BTC-EUR, but Token Metrics' prices are in USD",
         ),
+        (
+            "coinbase",
+            "endpoint = 'candles'\nsymbols = ['BTC-USD']",
+            "`endpoint` must be one of ticker, stats",
+        ),
+        (
+            "coinbase",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = '../BTC-USD' }",
+            "`ids` has an id for BTC-USD that cannot be one",
+        ),
+        (
+            "kraken",
+            "symbols = ['AB-CD', 'A-BCD']",
+            "`symbols` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
+        ),
+        ("defillama", market, "`ids` has no id for BTC-USD"),
+        (
+            "defillama",
+            "symbols = ['BTC-EUR']",
+            "`symbols` has BTC-EUR, but DefiLlama's prices are in USD",
+        ),
+        (
+            "defillama",
+            "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin' }",
+            "`ids` has an id for BTC-USD that names no chain: write coingecko:bitcoin or \
+             ethereum:0x…",
+        ),
+        (
+            "defillama",
+            "endpoint = 'chains'\nchains = ['Ethereum', '??']",
+            "`chains` has \"??\", which cannot be part of a topic",
+        ),
+        ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height, mempool"),
         ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height"),
+        ("evm", "endpoint = 'blocks'", "`endpoint` must be one of gas"),
+        ("fear_greed", "endpoint = 'fng'", "`endpoint` must be one of index"),
+        (
+            "evm",
+            "chain = 'a.b'",
+            "`chain`: \"a.b\" becomes a part of topics: use only a-z, 0-9 and _, at most 32 of them",
+        ),
         ("synthetic", "", "`provider` synthetic has no upstream to poll"),
     ];
     for (provider, rest, expected) in cases {
@@ -40,6 +80,30 @@ fn a_wrong_configuration_names_its_key() {
     let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
     let error = build(&toml::from_str(dotted).unwrap(), None).err().unwrap();
     assert!(error.starts_with("`name` "), "{error}");
+}
+
+#[test]
+fn etherscan_is_asked_only_about_chains_that_have_an_id() {
+    let devnet = "name = 'x'\nprovider = 'etherscan'\nchain = 'devnet'";
+    let error = build(&toml::from_str(devnet).unwrap(), None).err().unwrap();
+    assert!(error.starts_with("`chain`: \"devnet\" is not one of ethereum, "), "{error}");
+}
+
+#[test]
+fn the_evm_batch_is_json_with_two_calls() {
+    let feed = toml::from_str("name = 'x'\nprovider = 'evm'").unwrap();
+    let request = provider(&feed).requests().remove(0);
+    let calls: serde_json::Value = serde_json::from_slice(&request.body.unwrap()).unwrap();
+    let methods: Vec<_> = calls.as_array().unwrap().iter().map(|call| &call["method"]).collect();
+    assert_eq!(methods, ["eth_blockNumber", "eth_feeHistory"]);
+}
+
+#[test]
+fn a_key_in_a_query_is_not_printed() {
+    let feed = toml::from_str("name = 'x'\nprovider = 'etherscan'").unwrap();
+    let requests = provider(&feed).requests();
+    assert_eq!(requests[0].secret_query[0].1.expose(), KEY);
+    assert!(!format!("{requests:?}").contains(KEY));
 }
 
 #[test]
@@ -80,6 +144,11 @@ fn more_ids_than_a_page_holds_are_asked_in_several_requests() {
     assert_eq!(coins[1].query[1], ("ids".into(), "251".to_owned()));
     let one = provider(&large_feed("coingecko", "simple_price", 251)).requests();
     assert_eq!(one.len(), 1);
+
+    let kraken = provider(&large_feed("kraken", "ticker", 101)).requests();
+    assert_eq!(kraken.len(), 2);
+    assert_eq!(kraken[1].query[0], ("pair".into(), "101".to_owned()));
+    assert_eq!(provider(&large_feed("coinbase", "ticker", 3)).requests().len(), 3);
 
     let mut grades = provider(&large_feed("token_metrics", "trader_grades", 101));
     let requests = grades.requests();

@@ -13,7 +13,18 @@ use serde::Deserialize;
 use super::*;
 use crate::market::Value;
 
-const PROVIDERS: [&str; 4] = ["binance", "coingecko", "mempool", "token_metrics"];
+const PROVIDERS: [&str; 10] = [
+    "binance",
+    "coinbase",
+    "coingecko",
+    "defillama",
+    "etherscan",
+    "evm",
+    "fear_greed",
+    "kraken",
+    "mempool",
+    "token_metrics",
+];
 
 const KEY: &str = "secret-key";
 
@@ -50,6 +61,8 @@ struct Case {
     ticks: Vec<String>,
     #[serde(default)]
     missing: Vec<String>,
+    /// When the upstream says that something new will be there.
+    next_in_s: Option<u64>,
     error: Option<String>,
 }
 
@@ -64,8 +77,13 @@ fn cases(provider: &str) -> Cases {
 }
 
 fn provider(config: &FeedConfig) -> Box<dyn Provider> {
-    let takes_a_key =
-        matches!(config.provider, ProviderKind::Coingecko | ProviderKind::TokenMetrics);
+    let takes_a_key = matches!(
+        config.provider,
+        ProviderKind::Coingecko
+            | ProviderKind::TokenMetrics
+            | ProviderKind::Etherscan
+            | ProviderKind::Evm
+    );
     build(config, takes_a_key.then(|| Secret::new(KEY))).unwrap()
 }
 
@@ -78,12 +96,14 @@ fn asked(requests: &[Request]) -> Vec<String> {
         let query: Vec<String> =
             request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mark = if query.is_empty() { "" } else { "?" };
+        let secrets = request.secret_query.iter().map(|(name, _)| format!(" &{name}"));
         let headers = request.secret_headers.iter().map(|(name, _)| format!(" {name}"));
         format!(
-            "{}{mark}{}{} weight={}",
+            "{}{mark}{}{}{} weight={}",
             request.path,
             query.join("&"),
-            headers.collect::<String>(),
+            if request.body.is_some() { " POST" } else { "" },
+            secrets.chain(headers).collect::<String>(),
             request.weight
         )
     };
@@ -148,6 +168,8 @@ fn every_answer_becomes_what_its_case_says() {
                     let ticks: Vec<String> = batch.ticks.iter().map(line).collect();
                     assert_eq!(ticks, case.ticks, "{place}");
                     assert_eq!(batch.missing, case.missing, "{place}");
+                    let next_in = case.next_in_s.map(Duration::from_secs);
+                    assert_eq!(batch.next_in, next_in, "{place}");
                     assert_eq!(None, case.error, "{place}");
                 }
                 Err(error) => {

@@ -1,0 +1,290 @@
+//! A fault in what is kept of one client ends that client alone. Real shards, real threads.
+
+use std::{
+    io::{self, IoSlice},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Wake, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::{
+    wire::{Message, Wire},
+    world::{World, counter, every},
+};
+use crate::{
+    delivery::{Config, Delivery, SocketWriter, Subscriber, SubscriptionLimits, TransportKind},
+    hub::{self, Hub},
+    market::{Data, Tick, Topic},
+    protocol::{
+        encoding::Format,
+        frame::{Opcode, frame},
+        params::Subscribe,
+    },
+    shutdown::{self, Stage, Tasks, Trigger},
+    telemetry::Telemetry,
+    units::Span,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const TOPIC: &str = "bench.0";
+
+/// A socket that takes everything, until it panics.
+#[derive(Clone, Default)]
+struct Socket {
+    wire: Wire,
+    faulty: Arc<AtomicBool>,
+    written: Arc<(Mutex<()>, Condvar)>,
+}
+
+impl SocketWriter for Socket {
+    fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        assert!(!self.faulty.load(Ordering::Acquire), "a fault on purpose");
+        let taken = self.wire.try_write_vectored(slices);
+        let _held = self.written.0.lock();
+        self.written.1.notify_all();
+        taken
+    }
+}
+
+/// One shard with its hub.
+struct Shard {
+    hub: Arc<Hub>,
+    delivery: Delivery,
+    sessions: Tasks,
+    telemetry: Telemetry,
+    trigger: Trigger,
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        self.trigger.advance(Stage::Closing);
+    }
+}
+
+/// One client.
+struct Client {
+    subscriber: Subscriber,
+    socket: Socket,
+}
+
+impl Shard {
+    fn start(coalesce: Duration) -> Self {
+        let telemetry = Telemetry::new().unwrap();
+        let hub = Arc::new(Hub::new(hub::Config::default(), 1, Arc::from("e1"), &telemetry));
+        let config = Config { coalesce: Span(coalesce), ..Config::default() };
+        let limits = SubscriptionLimits { topics: 10, matched_topics: 10 };
+        let (trigger, shutdown) = shutdown::channel();
+        let sessions = Tasks::default();
+        let delivery =
+            Delivery::start(&config, limits, &hub, &telemetry, &sessions, &shutdown).unwrap();
+        hub.declare(&Topic::parse(TOPIC).unwrap());
+        Self { hub, delivery, sessions, telemetry, trigger }
+    }
+
+    /// A client that is subscribed to the topic.
+    fn client(&self) -> Client {
+        self.client_with_room(usize::MAX)
+    }
+
+    /// As [`Shard::client`]; its socket takes only so many bytes.
+    fn client_with_room(&self, bytes: usize) -> Client {
+        let socket = Socket::default();
+        socket.wire.allow(bytes);
+        let seat = self.delivery.seat(TransportKind::WebSocket).unwrap();
+        let subscriber = seat.take(Box::new(socket.clone()), Format::default(), Instant::now());
+        let asked = Subscribe { topics: vec![TOPIC.to_owned()], ..Subscribe::default() };
+        let answer = frame(Opcode::Text, br#"{"answer":1}"#);
+        subscriber.subscribe(&asked, &every(), |rows| {
+            assert!(rows[0].ok);
+            answer
+        });
+        Client { subscriber, socket }
+    }
+
+    fn publish(&self, value: i64) {
+        let topic = Topic::parse(TOPIC).unwrap();
+        let tick = Tick { topic, data: Data::new().with("value", value), ts: None };
+        self.hub.publish(&tick, &Arc::from("bench"), value, i64::MAX / 4);
+    }
+
+    fn subscriptions(&self) -> u64 {
+        counter(&self.telemetry.render(), "tickwire_subscriptions", "")
+    }
+}
+
+impl Client {
+    fn broken(&self) -> bool {
+        self.subscriber.flow().broken
+    }
+
+    fn break_socket(&self) {
+        self.socket.faulty.store(true, Ordering::Release);
+    }
+
+    fn got(&self) -> Vec<u64> {
+        let number = |message| match message {
+            Message::Update { seq, .. } => Some(seq),
+            _ => None,
+        };
+        self.socket.wire.messages().into_iter().filter_map(number).collect()
+    }
+
+    /// Waits until it has got the updates `from` to `to`, and no other.
+    fn gets(&self, from: u64, to: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut written = self.socket.written.0.lock();
+        while self.got().last().is_none_or(|last| *last < to) {
+            let late = self.socket.written.1.wait_until(&mut written, deadline).timed_out();
+            assert!(!late, "{:?} is all there is of {from} to {to}", self.got());
+        }
+        assert_eq!(self.got(), (from..=to).collect::<Vec<_>>());
+    }
+}
+
+fn all_get(clients: &[&Client], from: u64, to: u64) {
+    for client in clients {
+        client.gets(from, to);
+    }
+}
+
+#[test]
+fn a_panic_while_one_client_is_written_to_ends_that_client_alone() {
+    let shard = Shard::start(Duration::ZERO);
+    let (first, faulty, last) = (shard.client(), shard.client(), shard.client());
+    shard.publish(1);
+    all_get(&[&first, &faulty, &last], 1, 1);
+    faulty.break_socket();
+    shard.publish(2);
+    all_get(&[&first, &last], 1, 2);
+    // Once the next is there, the shard is done with all that the one before it touched.
+    shard.publish(3);
+    all_get(&[&first, &last], 1, 3);
+    assert!(faulty.broken() && !first.broken() && !last.broken());
+    drop(faulty);
+    assert_eq!(shard.subscriptions(), 2);
+    let newcomer = shard.client();
+    shard.publish(4);
+    newcomer.gets(4, 4);
+    all_get(&[&first, &last], 1, 4);
+}
+
+#[test]
+fn a_panic_in_the_account_of_one_client_ends_that_client_alone() {
+    let shard = Shard::start(Duration::ZERO);
+    let (first, faulty, last) = (shard.client(), shard.client(), shard.client());
+    // One more than that is a panic, in the middle of an offer.
+    for (_, sub) in &mut faulty.subscriber.client.lock().outbox.subs {
+        sub.ledger.published = u64::MAX;
+    }
+    for value in 1..=2 {
+        shard.publish(value);
+        all_get(&[&first, &last], 1, value.unsigned_abs());
+    }
+    assert!(faulty.broken() && faulty.got().is_empty());
+    assert!(!first.broken() && !last.broken());
+}
+
+#[test]
+fn a_client_with_a_fault_does_not_end_the_one_whose_subscription_touches_it() {
+    // The shard itself never comes to dispatch: the newcomer brings the topic up to its head.
+    let shard = Shard::start(Duration::from_secs(3600));
+    let (faulty, other) = (shard.client(), shard.client());
+    shard.publish(1);
+    faulty.break_socket();
+    let newcomer = shard.client();
+    assert!(faulty.broken() && !newcomer.broken());
+    other.gets(1, 1);
+}
+
+#[test]
+fn a_session_that_panics_leaves_its_shard_and_the_others_go_on() {
+    let shard = Shard::start(Duration::ZERO);
+    let (other, panics) = (shard.client(), shard.client_with_room(0));
+    assert_eq!(shard.subscriptions(), 2);
+    shard.publish(1);
+    other.gets(1, 1);
+    // Its account is faulty as well: that what waits is lost is one more panic, while the first
+    // unwinds.
+    panics.break_socket();
+    for (_, sub) in &mut panics.subscriber.client.lock().outbox.subs {
+        assert_eq!(sub.ledger.queued, 1);
+        sub.ledger.dropped = u64::MAX;
+    }
+    let seat = shard.delivery.seat(TransportKind::WebSocket).unwrap();
+    seat.spawn("session", async move { panics.subscriber.writable(Instant::now()) });
+    let deadline = Instant::now() + PATIENCE;
+    while !shard.sessions.is_empty() {
+        assert!(Instant::now() < deadline, "the session does not end");
+        thread::yield_now();
+    }
+    assert_eq!(shard.subscriptions(), 1);
+    shard.publish(2);
+    other.gets(1, 2);
+}
+
+/// Panics where nobody expects it: outside of what is caught for one client.
+struct Trap(AtomicBool);
+
+impl Wake for Trap {
+    fn wake(self: Arc<Self>) {
+        assert!(!self.0.swap(false, Ordering::AcqRel), "a fault on purpose");
+    }
+}
+
+#[test]
+fn a_dispatch_loop_that_panics_is_started_again_and_nobody_misses_anything() {
+    let shard = Shard::start(Duration::ZERO);
+    let (first, faulty, last) = (shard.client(), shard.client(), shard.client());
+    faulty.break_socket();
+    let waker = Waker::from(Arc::new(Trap(AtomicBool::new(true))));
+    let mut context = Context::from_waker(&waker);
+    while faulty.subscriber.poll_woken(&mut context).is_ready() {}
+    // `last` is due when the loop panics at the client before it.
+    shard.publish(1);
+    all_get(&[&first, &last], 1, 1);
+    shard.publish(2);
+    all_get(&[&first, &last], 1, 2);
+    assert!(faulty.broken());
+}
+
+#[test]
+fn a_fault_in_a_client_is_logged_once() {
+    let log = Log::default();
+    let lines = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || lines.clone()).finish();
+    // With one dispatcher alone, what another thread finds out about a log line, which has none,
+    // would hold for this one too.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
+    tracing::subscriber::with_default(subscriber, || {
+        let mut world = World::new();
+        let client = world.connect_open();
+        world.subscribe(client, "price.A-B", &every());
+        for (_, sub) in &mut world.client(client).lock().outbox.subs {
+            sub.ledger.published = u64::MAX;
+        }
+        world.publish_and_pump("price.A-B", 3);
+        assert!(world.flow(client).broken);
+    });
+    let text = String::from_utf8(log.0.lock().clone()).unwrap();
+    assert_eq!(text.matches("a fault in what is kept of a client").count(), 1, "{text}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
