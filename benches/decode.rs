@@ -1,106 +1,117 @@
-//! What it costs to turn an answer into ticks, for the largest answer of each provider in
-//! `tests/fixtures`: bytes and ticks a second.
+//! Answers of upstreams into readings: every body in `tests/fixtures` that holds some, and one as
+//! long as an upstream sends for all its markets at once. Readings and bytes a second.
 
-#![allow(clippy::expect_used, reason = "a benchmark that cannot be set up has nothing to measure")]
+#![allow(missing_docs, reason = "criterion's macros make public functions")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot be set up is meant to panic"
+)]
 
-use std::{fs, hint::black_box, path::Path};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tickwire::upstream::{
-    config::FeedConfig,
-    providers::{Provider, Request, Response, build},
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tickwire::{
+    units::{Secret, now_us},
+    upstream::{
+        config::FeedConfig,
+        providers::{Provider, Request, Response, build},
+    },
 };
 
-/// A provider, the fixture of its largest answer, and the configuration that asks for what is there.
-const ANSWERS: [(&str, &str, &str); 8] = [
-    ("binance", "ticker_24hr.json", "symbols = ['BTC-USDT', 'ETH-USDT']"),
-    ("coinbase", "ticker.json", "symbols = ['BTC-USD']"),
-    ("kraken", "ticker.json", "symbols = ['BTC-USD', 'SOL-USD', 'DOGE-USD', 'ETH-BTC']"),
-    (
-        "coingecko",
-        "coins_markets.json",
-        "endpoint = 'coins_markets'\nsymbols = ['BTC-USD', 'ETH-USD', 'SOL-USD']\n\
-         ids = { BTC-USD = 'bitcoin', ETH-USD = 'ethereum', SOL-USD = 'solana' }",
-    ),
-    (
-        "defillama",
-        "chains.json",
-        "endpoint = 'chains'\nchains = ['ethereum', 'base', 'op_mainnet', 'ink']",
-    ),
-    (
-        "token_metrics",
-        "trading_signals.json",
-        "endpoint = 'trading_signals'\nsymbols = ['BTC-USD', 'ETH-USD', 'SOL-USD']\n\
-         ids = { BTC-USD = 3375, ETH-USD = 3306, SOL-USD = 3988 }",
-    ),
-    ("mempool", "mempool.json", "endpoint = 'mempool'"),
-    ("mempool", "fees.json", "endpoint = 'fees'"),
-];
+const MARKETS: usize = 250;
 
-fn provider(name: &str, rest: &str) -> Box<dyn Provider> {
-    let text = format!("name = 'x'\nprovider = '{name}'\n{rest}");
-    let feed: FeedConfig = toml::from_str(&text).expect("a feed");
-    build(&feed, None).expect("a provider")
+/// What a benchmark needs of a `cases.toml`.
+#[derive(Deserialize)]
+struct Cases {
+    feeds: BTreeMap<String, Feed>,
+    cases: Vec<Case>,
 }
 
-fn answer(body: Bytes) -> Response {
-    Response { body, rx: 0 }
+#[derive(Deserialize)]
+struct Feed {
+    config: FeedConfig,
 }
 
-fn fixtures(c: &mut Criterion) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    for (name, file, rest) in ANSWERS {
-        let body = fs::read(root.join(name).join(file)).expect("a fixture");
-        measure(c, &format!("{name} {file}"), provider(name, rest), body);
+#[derive(Deserialize)]
+struct Case {
+    feed: String,
+    #[serde(default)]
+    tag: usize,
+    body: Option<String>,
+    #[serde(default)]
+    ticks: Vec<String>,
+}
+
+fn fixtures() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn provider(config: &FeedConfig) -> Box<dyn Provider> {
+    build(config, None).or_else(|_| build(config, Some(Secret::new("key")))).unwrap()
+}
+
+fn measure(criterion: &mut Criterion, name: &str, config: &FeedConfig, tag: usize, body: Bytes) {
+    let mut provider = provider(config);
+    let bytes = body.len() as u64;
+    let (request, response) =
+        (Request { tag, ..Request::default() }, Response { body, rx: now_us() });
+    let readings = provider.decode(&request, &response).unwrap().ticks.len();
+    assert!(readings > 0, "{name} holds no reading");
+    let mut group = criterion.benchmark_group("decode");
+    group.throughput(Throughput::ElementsAndBytes { elements: readings as u64, bytes });
+    group.bench_function(name, |bencher| {
+        bencher.iter(|| provider.decode(&request, &response).map(|batch| batch.ticks.len()));
+    });
+    group.finish();
+}
+
+fn recorded(criterion: &mut Criterion) {
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(fixtures()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.sort();
+    for folder in folders {
+        let Ok(text) = fs::read_to_string(folder.join("cases.toml")) else { continue };
+        let Cases { feeds, cases } = toml::from_str(&text).unwrap();
+        let provider = folder.file_name().unwrap().to_string_lossy().into_owned();
+        for case in cases.iter().filter(|case| !case.ticks.is_empty()) {
+            let Some(file) = &case.body else { continue };
+            let name = format!("{provider}/{}/{file}", case.feed);
+            let body = fs::read(folder.join(file)).unwrap();
+            measure(criterion, &name, &feeds[&case.feed].config, case.tag, body.into());
+        }
     }
 }
 
-/// As many markets as one request asks for: what grows faster than the answer shows here.
-fn hundred_markets(c: &mut Criterion) {
-    let symbols: Vec<String> = (0..100).map(|number| format!("'A{number}-USD'")).collect();
-    let symbols = format!("symbols = [{}]", symbols.join(","));
-    let rows: Vec<String> = (0..100)
-        .map(|number| {
-            format!(
-                r#"{{"symbol":"A{number}USD","lastPrice":"68900.50","bidPrice":"68900.49",
-                "askPrice":"68900.51","volume":"8913.3","priceChangePercent":"-0.136",
-                "highPrice":"69800.0","lowPrice":"67500.0","closeTime":1499869899040}}"#
-            )
-        })
-        .collect();
-    let body = format!("[{}]", rows.join(","));
-    measure(c, "binance, 100 markets", provider("binance", &symbols), body.into());
-    let rows: Vec<String> = (0..100)
-        .map(|number| {
-            format!(
-                r#""A{number}USD":{{"a":["165.42000","120","120.000"],"b":["165.41000","3","3.000"],
-                "c":["165.41000","1.25"],"v":["98123.5","310982.0"],"p":["164.9","165.1"],
-                "t":[9023,30018],"l":["161.2","160.0"],"h":["167.0","168.9"],"o":"164.0"}}"#
-            )
-        })
-        .collect();
-    let body = format!(r#"{{"error":[],"result":{{{}}}}}"#, rows.join(","));
-    measure(c, "kraken, 100 markets", provider("kraken", &symbols), body.into());
+/// The recorded answer of one market, as often as there are markets.
+fn all_markets(criterion: &mut Criterion) {
+    let recorded = fs::read(fixtures().join("binance/ticker_24hr.json")).unwrap();
+    let recorded: Value = serde_json::from_slice(&recorded).unwrap();
+    let row = |number: usize| {
+        let mut row = recorded[0].clone();
+        row["symbol"] = json!(format!("C{number}USDT"));
+        row
+    };
+    let body: Vec<Value> = (0..MARKETS).map(row).collect();
+    let symbols: Vec<String> = (0..MARKETS).map(|number| format!("C{number}-USDT")).collect();
+    let config = json!({"name": "binance", "provider": "binance", "symbols": symbols});
+    let config = serde_json::from_value(config).unwrap();
+    let body = serde_json::to_vec(&body).unwrap();
+    measure(criterion, "binance/250_markets", &config, 0, body.into());
 }
 
-fn measure(c: &mut Criterion, name: &str, mut provider: Box<dyn Provider>, body: Vec<u8>) {
-    let (request, response) = (Request::default(), answer(Bytes::from(body)));
-    let ticks = provider.decode(&request, &response).expect("an answer of use").ticks.len();
-    assert!(ticks > 0, "{name} holds nothing");
-    let units = [
-        ("bytes", Throughput::Bytes(response.body.len() as u64)),
-        ("ticks", Throughput::Elements(ticks as u64)),
-    ];
-    for (unit, throughput) in units {
-        let mut group = c.benchmark_group(format!("decode {name}"));
-        group.throughput(throughput);
-        group.bench_function(unit, |b| {
-            b.iter(|| provider.decode(black_box(&request), black_box(&response)));
-        });
-        group.finish();
-    }
+/// Short runs: to be repeated often, beside other work.
+fn brief() -> Criterion {
+    let (warm_up, measurement) = (Duration::from_millis(300), Duration::from_secs(1));
+    Criterion::default().sample_size(20).warm_up_time(warm_up).measurement_time(measurement)
 }
 
-criterion_group!(benches, fixtures, hundred_markets);
+criterion_group! {
+    name = benches;
+    config = brief();
+    targets = recorded, all_markets
+}
 criterion_main!(benches);

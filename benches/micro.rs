@@ -2,7 +2,12 @@
 //! a client, and what a client sends. `hub`, `fanout`, `filter` and `decode` measure the rest.
 
 #![allow(missing_docs, reason = "criterion's macros make public functions")]
-#![allow(clippy::unwrap_used, reason = "a benchmark that cannot be set up is meant to panic")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a benchmark that cannot be set up is meant to panic"
+)]
 
 mod rig;
 
