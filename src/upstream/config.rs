@@ -1,10 +1,18 @@
 //! `[[feeds]]` and `[consolidate]`.
 
+mod json;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
+pub use self::json::{
+    Method, Setting, SymbolConfig, TimeConfig, TimeUnit, TopicConfig, Topics,
+};
 use crate::units::{SecretSource, Span};
+
+/// Topics of a `synthetic` feed that does not say how many.
+const SYNTHETIC_TOPICS: usize = 100;
 
 /// One configured upstream.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,6 +27,18 @@ pub struct FeedConfig {
     /// Where the API is: `https://…`, or `sandbox:/path` for the simulated one; absent means the
     /// provider's public address.
     pub base_url: Option<String>,
+    /// What a `json` feed asks for: `https://…`, or `sandbox:/path`.
+    pub url: Option<String>,
+    /// How a `json` feed asks; absent means `POST` if there is a `body`, or else `GET`.
+    pub method: Option<Method>,
+    /// The JSON that a `json` feed sends.
+    pub body: Option<String>,
+    /// Headers that a `json` feed sends.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Setting>,
+    /// What a `json` feed adds to the query of its `url`.
+    #[serde(default)]
+    pub query: BTreeMap<String, Setting>,
     /// How the API is asked.
     #[serde(default)]
     pub transport: Transport,
@@ -52,9 +72,8 @@ pub struct FeedConfig {
     pub budget: Option<BudgetConfig>,
     /// The key that the API wants.
     pub api_key: Option<SecretSource>,
-    /// Topics of a `synthetic` feed.
-    #[serde(default = "default_topics")]
-    pub topics: usize,
+    /// How many topics a `synthetic` feed has, or which a `json` feed has.
+    pub topics: Option<Topics>,
     /// Updates a second of a `synthetic` feed, over all its topics.
     #[serde(default = "default_rate")]
     pub rate: u32,
@@ -118,6 +137,8 @@ pub enum ProviderKind {
     TokenMetrics,
     /// mempool.space.
     Mempool,
+    /// Any API that answers in JSON, by configuration alone.
+    Json,
     /// Made in the process, for load tests.
     Synthetic,
 }
@@ -156,9 +177,6 @@ fn default_timeout() -> Span {
 fn default_jump() -> f64 {
     50.0
 }
-fn default_topics() -> usize {
-    100
-}
 fn default_rate() -> u32 {
     2000
 }
@@ -177,18 +195,20 @@ impl ProviderKind {
             Self::Binance => "binance",
             Self::TokenMetrics => "token_metrics",
             Self::Mempool => "mempool",
+            Self::Json => "json",
             Self::Synthetic => "synthetic",
         }
     }
 
-    /// The public address of the API; none for what is made in the process.
+    /// The public address of the API; none for what is made in the process, and where only the
+    /// configuration knows it.
     pub fn base_url(self) -> Option<&'static str> {
         match self {
             Self::Coingecko => Some("https://api.coingecko.com/api/v3"),
             Self::Binance => Some("https://api.binance.com"),
             Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
             Self::Mempool => Some("https://mempool.space"),
-            Self::Synthetic => None,
+            Self::Json | Self::Synthetic => None,
         }
     }
 
@@ -196,7 +216,7 @@ impl ProviderKind {
     pub fn needs_symbols(self) -> bool {
         match self {
             Self::Coingecko | Self::Binance | Self::TokenMetrics => true,
-            Self::Mempool | Self::Synthetic => false,
+            Self::Mempool | Self::Json | Self::Synthetic => false,
         }
     }
 }
@@ -211,7 +231,26 @@ impl FeedConfig {
     /// Where the API is: as configured, or else the provider's public address; none where nothing
     /// is asked.
     pub fn base_url(&self) -> Option<&str> {
-        self.base_url.as_deref().or(self.provider.base_url())
+        match self.provider {
+            ProviderKind::Json => self.url.as_deref(),
+            provider => self.base_url.as_deref().or(provider.base_url()),
+        }
+    }
+
+    /// How many topics a `synthetic` feed has.
+    pub fn topic_count(&self) -> usize {
+        match self.topics {
+            Some(Topics::Count(count)) => count,
+            Some(Topics::Tables(_)) | None => SYNTHETIC_TOPICS,
+        }
+    }
+
+    /// The topics of a `json` feed.
+    pub fn topic_tables(&self) -> &[TopicConfig] {
+        match &self.topics {
+            Some(Topics::Tables(tables)) => tables,
+            Some(Topics::Count(_)) | None => &[],
+        }
     }
 
     /// Age at which a topic of this feed is stale.
@@ -233,6 +272,7 @@ mod tests {
             ProviderKind::Binance,
             ProviderKind::TokenMetrics,
             ProviderKind::Mempool,
+            ProviderKind::Json,
             ProviderKind::Synthetic,
         ] {
             let name: value::StrDeserializer<'_, value::Error> = kind.name().into_deserializer();

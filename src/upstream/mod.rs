@@ -26,6 +26,7 @@ mod publish;
 mod remember;
 mod retry_after;
 mod schedule;
+mod secrets;
 mod supervise;
 mod synthetic;
 mod validate;
@@ -47,6 +48,7 @@ use self::{
     http::{Clients, Target},
     metrics::Metrics,
     poll::{Factory, Poll},
+    providers::Secrets,
     publish::Publisher,
     supervise::supervise,
     synthetic::{Load, Synthetic},
@@ -56,7 +58,7 @@ use crate::{
     market::{Source, Topic},
     shutdown::{Shutdown, Tasks},
     telemetry::Telemetry,
-    units::{Micros, Secret},
+    units::Micros,
 };
 
 /// A base URL that begins so is a path of the sandbox.
@@ -156,7 +158,7 @@ impl Upstream {
             match kind {
                 Kind::Synthetic => {
                     let load = Load {
-                        topics: config.topics,
+                        topics: config.topic_count(),
                         rate: config.rate,
                         payload_bytes: config.payload_bytes,
                     };
@@ -236,9 +238,12 @@ impl Builder {
     }
 
     fn poll(&mut self, config: &FeedConfig) -> Result<(Kind, Option<budget::Share>), String> {
-        let key = config.api_key.as_ref().map(|source| source.read()).transpose()?;
+        let secrets = secrets::read(config)?;
         let target = self.target(config)?;
-        if key.is_some() && target.base.scheme() == "http" && !target.allow_private {
+        if secrets.iter().next().is_some()
+            && target.base.scheme() == "http"
+            && !target.allow_private
+        {
             return Err("a key is not sent over plain http".to_owned());
         }
         let host = target.base.host_str().unwrap_or_default().to_owned();
@@ -246,12 +251,12 @@ impl Builder {
             let host = budget.host.as_deref().unwrap_or(&host);
             let now = Instant::now().into_std();
             let telemetry = &self.deps.telemetry;
-            self.budgets.share(host, key.as_ref(), budget, telemetry, now)
+            self.budgets.share(host, secrets.iter().next(), budget, telemetry, now)
         });
         let fetch: Arc<dyn Fetch> = Arc::new(self.clients.http(target)?);
         // Made once here, so that a mistake in the configuration is told before anything starts.
-        drop(providers::build(config, key.clone())?);
-        let kind = Kind::Poll { fetch, factory: factory(config.clone(), key) };
+        drop(providers::build(config, &secrets)?);
+        let kind = Kind::Poll { fetch, factory: factory(config.clone(), secrets) };
         Ok((kind, share))
     }
 
@@ -263,7 +268,7 @@ impl Builder {
             (Some(path), Some(url)) => format!("{}{path}", url.trim_end_matches('/')),
             (Some(_), None) => return Err("the sandbox that it asks does not run".to_owned()),
         };
-        let base = Url::parse(&text).map_err(|error| format!("`base_url` is no URL: {error}"))?;
+        let base = Url::parse(&text).map_err(|error| format!("its address is no URL: {error}"))?;
         Ok(Target {
             base,
             timeout: config.timeout.0,
@@ -272,8 +277,8 @@ impl Builder {
     }
 }
 
-fn factory(config: FeedConfig, key: Option<Secret>) -> Factory {
-    Box::new(move || providers::build(&config, key.clone()))
+fn factory(config: FeedConfig, secrets: Secrets) -> Factory {
+    Box::new(move || providers::build(&config, &secrets))
 }
 
 impl FeedHealth for Health {

@@ -82,6 +82,8 @@ impl Checks<'_> {
         if feed.provider == ProviderKind::Synthetic {
             self.synthetic(feed, path);
         }
+        self.topics(feed, path);
+        self.json(feed, path);
     }
 
     fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {
@@ -158,7 +160,7 @@ impl Checks<'_> {
 
     fn synthetic(&mut self, feed: &FeedConfig, path: &KeyPath) {
         for (key, value, range) in [
-            ("topics", feed.topics, 1..=100_000),
+            ("topics", feed.topic_count(), 1..=100_000),
             ("rate", usize::try_from(feed.rate).unwrap_or(usize::MAX), 1..=1_000_000),
             ("payload_bytes", feed.payload_bytes, 64..=65_536),
         ] {

@@ -2,6 +2,7 @@
 
 mod address;
 mod feeds;
+mod json;
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 mod binance;
 mod body;
 mod coingecko;
+mod json;
 mod markets;
 mod mempool;
 mod number;
@@ -18,6 +19,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 
+pub use self::json::{At, Mistake, mistakes};
 use crate::{
     market::{Reason, Tick},
     units::{Micros, Secret},
@@ -31,6 +33,8 @@ pub struct Request {
     pub path: String,
     /// Query pairs, not yet encoded.
     pub query: Vec<(Cow<'static, str>, String)>,
+    /// Query pairs that must not be told to anybody else.
+    pub secret_query: Vec<(Cow<'static, str>, Secret)>,
     /// Headers: names and values.
     pub headers: Vec<(Cow<'static, str>, String)>,
     /// Headers that must not be told to anybody else.
@@ -83,25 +87,45 @@ impl Batch {
     }
 }
 
+/// What a feed sends that must not be told to anybody else.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// The key that the API wants.
+    pub api_key: Option<Secret>,
+    /// Headers by name.
+    pub headers: Vec<(String, Secret)>,
+    /// Query pairs by name.
+    pub query: Vec<(String, Secret)>,
+}
+
+impl Secrets {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        let named = self.headers.iter().chain(&self.query).map(|(_, secret)| secret);
+        self.api_key.iter().chain(named)
+    }
+}
+
 /// The provider of a feed.
 ///
 /// # Errors
 /// Names the key of `feed` that is wrong, and what it may be.
-pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provider>, String> {
-    let key = api_key.clone();
-    let provider: Box<dyn Provider> = match feed.provider {
+pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, String> {
+    let key = secrets.api_key.clone();
+    let mut provider: Box<dyn Provider> = match feed.provider {
         ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
         ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
         ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
         ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
+        ProviderKind::Json => Box::new(json::Json::new(feed, secrets)?),
         ProviderKind::Synthetic => {
             return Err("`provider` synthetic has no upstream to poll".to_owned());
         }
     };
-    Ok(match api_key {
-        Some(key) => Box::new(withhold::Withhold::new(provider, key)),
-        None => provider,
-    })
+    for secret in secrets.iter() {
+        provider = Box::new(withhold::Withhold::new(provider, secret.clone()));
+    }
+    Ok(provider)
 }
 
 /// One API's requests and answers for one feed.

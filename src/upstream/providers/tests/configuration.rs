@@ -35,10 +35,10 @@ fn a_wrong_configuration_names_its_key() {
     for (provider, rest, expected) in cases {
         let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
         let feed: FeedConfig = toml::from_str(&text).unwrap();
-        assert_eq!(build(&feed, None).err().as_deref(), Some(expected));
+        assert_eq!(build(&feed, &Secrets::default()).err().as_deref(), Some(expected));
     }
     let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
-    let error = build(&toml::from_str(dotted).unwrap(), None).err().unwrap();
+    let error = build(&toml::from_str(dotted).unwrap(), &Secrets::default()).err().unwrap();
     assert!(error.starts_with("`name` "), "{error}");
 }
 

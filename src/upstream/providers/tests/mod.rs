@@ -66,7 +66,8 @@ fn cases(provider: &str) -> Cases {
 fn provider(config: &FeedConfig) -> Box<dyn Provider> {
     let takes_a_key =
         matches!(config.provider, ProviderKind::Coingecko | ProviderKind::TokenMetrics);
-    build(config, takes_a_key.then(|| Secret::new(KEY))).unwrap()
+    let api_key = takes_a_key.then(|| Secret::new(KEY));
+    build(config, &Secrets { api_key, ..Secrets::default() }).unwrap()
 }
 
 fn response(body: impl Into<Bytes>) -> Response {
