@@ -6,9 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Deserialize;
 
-pub use self::json::{
-    Method, Setting, SymbolConfig, TimeConfig, TimeUnit, TopicConfig, Topics,
-};
+pub use self::json::{Method, Setting, SymbolConfig, TimeConfig, TimeUnit, TopicConfig, Topics};
 use crate::units::{SecretSource, Span};
 
 /// Topics of a `synthetic` feed that does not say how many.

@@ -2,6 +2,7 @@
 
 mod errors;
 mod files;
+mod json;
 mod overrides;
 mod rules;
 mod schema;

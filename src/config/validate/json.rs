@@ -28,12 +28,16 @@ impl Checks<'_> {
     /// `topics` is a number for one provider and a list of tables for another.
     pub(super) fn topics(&mut self, feed: &FeedConfig, path: &KeyPath) {
         let message = match (&feed.topics, feed.provider) {
-            (None, _)
-            | (Some(Topics::Count(_)), ProviderKind::Synthetic)
-            | (Some(Topics::Tables(_)), ProviderKind::Json) => return,
-            (_, ProviderKind::Synthetic) => "of a synthetic feed are a number of topics",
-            (_, ProviderKind::Json) => "of a json feed are tables: write [[feeds.topics]] for each",
-            _ => "are for json and synthetic feeds: this provider knows its topics",
+            (Some(Topics::Count(_)), ProviderKind::Json) => {
+                "of a json feed are tables: write [[feeds.topics]] for each"
+            }
+            (Some(Topics::Tables(_)), ProviderKind::Synthetic) => {
+                "of a synthetic feed are a number of topics"
+            }
+            (Some(Topics::Tables(_)), provider) if provider != ProviderKind::Json => {
+                "are for json feeds: this provider knows its topics"
+            }
+            _ => return,
         };
         self.refuse(path.key("topics"), message);
     }
@@ -88,7 +92,8 @@ impl Checks<'_> {
     fn headers(&mut self, feed: &FeedConfig, path: &KeyPath) {
         let path = path.key("headers");
         for (name, setting) in &feed.headers {
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            let token =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             if name.is_empty() || !name.bytes().all(token) {
                 self.refuse(path.key(name), "cannot be the name of a header");
             } else if OWN_HEADERS.contains(&&*name.to_ascii_lowercase()) {

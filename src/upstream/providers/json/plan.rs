@@ -271,12 +271,8 @@ impl Compiler<'_> {
             let Some(path) = self.path(&at, text) else { continue };
             let place = known.iter().position(|field| field.name == name);
             let unit = place.and_then(|place| known.get(place)).map(|field| field.unit);
-            let field = FieldPlan {
-                name: name.clone(),
-                path,
-                text: text.clone(),
-                kind: kind(name, unit),
-            };
+            let field =
+                FieldPlan { name: name.clone(), path, text: text.clone(), kind: kind(name, unit) };
             found.push((place.unwrap_or(known.len()), field));
         }
         found.sort_by_key(|(place, _)| *place);

@@ -3,6 +3,7 @@
 
 mod any_answer;
 mod configuration;
+mod json;
 mod lookup;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use super::*;
 use crate::market::Value;
 
-const PROVIDERS: [&str; 4] = ["binance", "coingecko", "mempool", "token_metrics"];
+const PROVIDERS: [&str; 5] = ["binance", "coingecko", "json", "mempool", "token_metrics"];
 
 const KEY: &str = "secret-key";
 
