@@ -1,5 +1,6 @@
 //! The HTTP side of the one port: reading the hub, health, metrics, the live page, and the doors to
-//! the sessions: WebSocket and Server-Sent Events. Reading only: nothing here changes what the server holds.
+//! the sessions: WebSocket and Server-Sent Events. Reading only, but for `/v1/publish`, which is
+//! there while a push feed has a key.
 //!
 //! A handler answers with a value or a [`Problem`]; everything that all answers share (who may
 //! ask, request ids, error bodies, compression) is a layer that [`router`] puts around them.
@@ -14,6 +15,7 @@ mod origin;
 mod page;
 mod params;
 mod problem;
+mod publish;
 mod request_id;
 mod snapshot;
 mod stream;
@@ -34,11 +36,11 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, from_fn_with_state, map_response},
     response::Response,
-    routing::get,
+    routing::{get, post},
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -55,7 +57,11 @@ pub use ws::WebSocketRoute;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::Limits, delivery::Reader, hub::FeedHealth, session::Sessions, shutdown::Shutdown,
+    access::Limits,
+    delivery::Reader,
+    hub::{FeedHealth, Intake},
+    session::Sessions,
+    shutdown::Shutdown,
     telemetry::Telemetry,
 };
 
@@ -71,6 +77,8 @@ pub struct Context {
     pub reader: Reader,
     /// How the feeds are.
     pub health: Arc<dyn FeedHealth>,
+    /// Where clients publish.
+    pub intake: Arc<dyn Intake>,
     /// Where errors are counted and what `/metrics` shows.
     pub telemetry: Telemetry,
     /// Whether the server is about to stop.
@@ -148,7 +156,7 @@ pub fn router(context: Context) -> Router {
         context,
         delivered: AtomicBool::new(false),
     });
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::scrape))
@@ -158,6 +166,10 @@ pub fn router(context: Context) -> Router {
         .route("/v1/symbols", get(symbols::list))
         .route("/v1/feeds", get(feeds::list))
         .merge(page::routes());
+    if app.context.intake.is_open() {
+        let limit = DefaultBodyLimit::max(publish::BODY_BYTES_MAX);
+        routes = routes.route("/v1/publish", post(publish::take).layer(limit));
+    }
     surround(routes, app)
 }
 

@@ -12,6 +12,9 @@ use crate::units::{SecretSource, Span};
 /// Topics of a `synthetic` feed that does not say how many.
 const SYNTHETIC_TOPICS: usize = 100;
 
+/// Age at which a topic of a `push` feed is stale: nothing is known of its pace.
+const PUSH_STALE_AFTER: Span = Span::secs(60);
+
 /// One configured upstream.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +55,8 @@ pub struct FeedConfig {
     /// Longest a request may take in all.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
-    /// Age at which a topic of this feed is stale; absent means five times `every`.
+    /// Age at which a topic of this feed is stale; absent means five times `every`, for a
+    /// `push` feed one minute.
     pub stale_after: Option<Span>,
     /// Whether `/readyz` waits for it.
     #[serde(default)]
@@ -70,9 +74,12 @@ pub struct FeedConfig {
     pub budget: Option<BudgetConfig>,
     /// The key that the API wants.
     pub api_key: Option<SecretSource>,
-    /// How many topics a `synthetic` feed has, or which a `json` feed has.
+    /// The key with which clients publish to a `push` feed; without one nobody can.
+    pub key: Option<SecretSource>,
+    /// How many topics a `synthetic` feed has, which a `json` feed has, or patterns of those that
+    /// may be published to a `push` feed (absent means any that are not reserved).
     pub topics: Option<Topics>,
-    /// Updates a second of a `synthetic` feed, over all its topics.
+    /// Updates a second over all topics: what a `synthetic` feed makes, or a `push` feed takes.
     #[serde(default = "default_rate")]
     pub rate: u32,
     /// About how large a message of a `synthetic` feed is, in bytes.
@@ -137,6 +144,8 @@ pub enum ProviderKind {
     Mempool,
     /// Any API that answers in JSON, by configuration alone.
     Json,
+    /// What clients publish.
+    Push,
     /// Made in the process, for load tests.
     Synthetic,
 }
@@ -194,6 +203,7 @@ impl ProviderKind {
             Self::TokenMetrics => "token_metrics",
             Self::Mempool => "mempool",
             Self::Json => "json",
+            Self::Push => "push",
             Self::Synthetic => "synthetic",
         }
     }
@@ -206,7 +216,7 @@ impl ProviderKind {
             Self::Binance => Some("https://api.binance.com"),
             Self::TokenMetrics => Some("https://api.tokenmetrics.com/v2"),
             Self::Mempool => Some("https://mempool.space"),
-            Self::Json | Self::Synthetic => None,
+            Self::Json | Self::Push | Self::Synthetic => None,
         }
     }
 
@@ -214,7 +224,7 @@ impl ProviderKind {
     pub fn needs_symbols(self) -> bool {
         match self {
             Self::Coingecko | Self::Binance | Self::TokenMetrics => true,
-            Self::Mempool | Self::Json | Self::Synthetic => false,
+            Self::Mempool | Self::Json | Self::Push | Self::Synthetic => false,
         }
     }
 }
@@ -239,7 +249,7 @@ impl FeedConfig {
     pub fn topic_count(&self) -> usize {
         match self.topics {
             Some(Topics::Count(count)) => count,
-            Some(Topics::Tables(_)) | None => SYNTHETIC_TOPICS,
+            _ => SYNTHETIC_TOPICS,
         }
     }
 
@@ -247,13 +257,24 @@ impl FeedConfig {
     pub fn topic_tables(&self) -> &[TopicConfig] {
         match &self.topics {
             Some(Topics::Tables(tables)) => tables,
-            Some(Topics::Count(_)) | None => &[],
+            _ => &[],
+        }
+    }
+
+    /// Patterns of the topics that may be published to a `push` feed.
+    pub fn topic_patterns(&self) -> &[String] {
+        match &self.topics {
+            Some(Topics::Patterns(patterns)) => patterns,
+            _ => &[],
         }
     }
 
     /// Age at which a topic of this feed is stale.
     pub fn stale_after(&self) -> Span {
-        self.stale_after.unwrap_or(Span(self.every.0.saturating_mul(5)))
+        self.stale_after.unwrap_or(match self.provider {
+            ProviderKind::Push => PUSH_STALE_AFTER,
+            _ => Span(self.every.0.saturating_mul(5)),
+        })
     }
 }
 
@@ -271,6 +292,7 @@ mod tests {
             ProviderKind::TokenMetrics,
             ProviderKind::Mempool,
             ProviderKind::Json,
+            ProviderKind::Push,
             ProviderKind::Synthetic,
         ] {
             let name: value::StrDeserializer<'_, value::Error> = kind.name().into_deserializer();

@@ -23,6 +23,7 @@ mod pace;
 mod poll;
 pub mod providers;
 mod publish;
+mod push;
 mod remember;
 mod retry_after;
 mod schedule;
@@ -50,15 +51,16 @@ use self::{
     poll::{Factory, Poll},
     providers::Secrets,
     publish::Publisher,
+    push::{Desk, Lane},
     supervise::supervise,
     synthetic::{Load, Synthetic},
 };
 use crate::{
-    hub::{FeedHealth, FeedReport, Hub},
-    market::{Source, Topic},
+    hub::{FeedHealth, FeedReport, Hub, Intake},
+    market::{Pattern, Source, Topic},
     shutdown::{Shutdown, Tasks},
     telemetry::Telemetry,
-    units::Micros,
+    units::{Micros, Secret},
 };
 
 /// A base URL that begins so is a path of the sandbox.
@@ -91,6 +93,7 @@ pub struct Upstream {
     consolidator: Arc<Consolidator>,
     feeds: Arc<[Arc<Feed>]>,
     runners: Vec<Runner>,
+    desk: Arc<Desk>,
 }
 
 /// One feed with all that its task needs.
@@ -100,8 +103,15 @@ struct Runner {
     kind: Kind,
 }
 
+impl Runner {
+    fn has_key(&self, key: &Secret) -> bool {
+        matches!(&self.kind, Kind::Push { key: Some(own), .. } if own == key)
+    }
+}
+
 enum Kind {
     Synthetic,
+    Push { key: Option<Secret>, allowed: Vec<Pattern> },
     Poll { fetch: Arc<dyn Fetch>, factory: Factory },
 }
 
@@ -129,18 +139,40 @@ impl Upstream {
         let mut runners = Vec::with_capacity(feeds.len());
         for config in feeds {
             let feed = config.name.clone();
-            let runner = builder.runner(config).map_err(|message| BuildError { feed, message })?;
+            let wrong = |message| BuildError { feed: feed.clone(), message };
+            let runner = builder.runner(config).map_err(wrong)?;
+            if let Kind::Push { key: Some(key), .. } = &runner.kind
+                && runners.iter().any(|other: &Runner| other.has_key(key))
+            {
+                return Err(wrong("another push feed has the same key".to_owned()));
+            }
             runners.push(runner);
         }
         let names: Vec<Source> = runners.iter().map(|runner| runner.feed.name().clone()).collect();
         let Builder { clock, deps, .. } = builder;
+        let consolidator = Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names));
+        let lanes = runners.iter().filter_map(|runner| {
+            let Kind::Push { key: Some(key), allowed } = &runner.kind else { return None };
+            let (feed, config, hub) = (runner.feed.clone(), &runner.config, deps.hub.clone());
+            let epoch = hub.epoch().clone();
+            let publisher =
+                Publisher::new(feed.clone(), hub, consolidator.clone(), config.max_jump_pct);
+            let terms = (allowed.clone(), config.rate);
+            Some(Lane::new(feed, clock.clone(), epoch, key.clone(), terms, publisher))
+        });
         Ok(Self {
-            consolidator: Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names)),
+            desk: Arc::new(Desk(lanes.collect())),
+            consolidator,
             feeds: runners.iter().map(|runner| runner.feed.clone()).collect(),
             hub: deps.hub,
             clock,
             runners,
         })
+    }
+
+    /// Takes what clients publish to `push` feeds.
+    pub fn intake(&self) -> Arc<dyn Intake> {
+        self.desk.clone()
     }
 
     /// Tells how the feeds are, also while and after they run.
@@ -156,6 +188,8 @@ impl Upstream {
             let Runner { feed, config, kind } = runner;
             let (hub, clock) = (self.hub.clone(), self.clock.clone());
             match kind {
+                // It acts when somebody publishes.
+                Kind::Push { .. } => {}
                 Kind::Synthetic => {
                     let load = Load {
                         topics: config.topic_count(),
@@ -218,17 +252,18 @@ impl Builder {
         if config.every.0 < Duration::from_millis(10) {
             return Err("`every` is at least 10ms".to_owned());
         }
-        let (kind, budget) = if config.provider == ProviderKind::Synthetic {
-            (Kind::Synthetic, None)
-        } else {
-            self.poll(&config)?
+        let (kind, budget) = match config.provider {
+            ProviderKind::Synthetic => (Kind::Synthetic, None),
+            ProviderKind::Push => (push(&config)?, None),
+            _ => self.poll(&config)?,
         };
+        let pushed = matches!(kind, Kind::Push { .. });
         let identity = Identity {
             name: config.name.as_str().into(),
             status,
             provider: config.provider.name(),
             required: config.required,
-            interval: config.every.0,
+            interval: if pushed { Duration::ZERO } else { config.every.0 },
             stale_after: config.stale_after().as_us(),
         };
         let metrics = Metrics::new(&self.deps.telemetry, &config.name);
@@ -275,6 +310,15 @@ impl Builder {
             allow_private: config.allow_private || sandboxed.is_some(),
         })
     }
+}
+
+fn push(config: &FeedConfig) -> Result<Kind, String> {
+    let key = config.key.as_ref().map(|source| source.read()).transpose()?;
+    let pattern = |text: &String| {
+        Pattern::parse(text).map_err(|error| format!("`topics` has {text:?}: {error}"))
+    };
+    let allowed = config.topic_patterns().iter().map(pattern).collect::<Result<_, _>>()?;
+    Ok(Kind::Push { key, allowed })
 }
 
 fn factory(config: FeedConfig, secrets: Secrets) -> Factory {

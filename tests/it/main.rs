@@ -21,5 +21,6 @@ mod limits;
 mod markets;
 mod options;
 mod protocol;
+mod push;
 mod rest;
 mod stream;

@@ -84,6 +84,7 @@ impl Checks<'_> {
         }
         self.topics(feed, path);
         self.json(feed, path);
+        self.push(feed, path);
     }
 
     fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {
@@ -128,7 +129,8 @@ impl Checks<'_> {
         if feed.timeout == Span::default() {
             self.refuse(path.key("timeout"), "must be longer than 0s; usual is 10s");
         }
-        if feed.stale_after() < every {
+        // What is pushed has no pace of ours.
+        if feed.provider != ProviderKind::Push && feed.stale_after() < every {
             let message = format!(
                 "{} is less than every = {every}: each value would be stale before the next \
                  poll; usual is five times every",

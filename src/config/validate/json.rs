@@ -28,16 +28,14 @@ impl Checks<'_> {
     /// `topics` is a number for one provider and a list of tables for another.
     pub(super) fn topics(&mut self, feed: &FeedConfig, path: &KeyPath) {
         let message = match (&feed.topics, feed.provider) {
-            (Some(Topics::Count(_)), ProviderKind::Json) => {
-                "of a json feed are tables: write [[feeds.topics]] for each"
-            }
-            (Some(Topics::Tables(_)), ProviderKind::Synthetic) => {
-                "of a synthetic feed are a number of topics"
-            }
-            (Some(Topics::Tables(_)), provider) if provider != ProviderKind::Json => {
-                "are for json feeds: this provider knows its topics"
-            }
-            _ => return,
+            (None, _)
+            | (Some(Topics::Tables(_)), ProviderKind::Json)
+            | (Some(Topics::Patterns(_)), ProviderKind::Push) => return,
+            (_, ProviderKind::Json) => "of a json feed are tables: write [[feeds.topics]] for each",
+            (_, ProviderKind::Push) => "of a push feed are patterns, as in [\"signal.*.my_model\"]",
+            (Some(Topics::Count(_)), _) => return,
+            (_, ProviderKind::Synthetic) => "of a synthetic feed are a number of topics",
+            _ => "are for json and push feeds: this provider knows its topics",
         };
         self.refuse(path.key("topics"), message);
     }
@@ -76,8 +74,8 @@ impl Checks<'_> {
         self.headers(feed, path);
         self.settings(&feed.headers, &path.key("headers"));
         self.settings(&feed.query, &path.key("query"));
-        // A number of topics is refused as such.
-        if matches!(feed.topics, Some(Topics::Count(_))) {
+        // Topics of another form are refused as such.
+        if !matches!(feed.topics, Some(Topics::Tables(_)) | None) {
             return;
         }
         for mistake in providers::mistakes(feed) {

@@ -3,6 +3,7 @@
 mod address;
 mod feeds;
 mod json;
+mod push;
 
 use std::collections::BTreeMap;
 

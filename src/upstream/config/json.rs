@@ -4,18 +4,21 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer},
+    de::{self, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::units::SecretSource;
 
-/// `topics`: how many, of a `synthetic` feed; which, of a `json` feed.
+/// `topics`: how many, of a `synthetic` feed; which, of a `json` feed; which are allowed, of a
+/// `push` feed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Topics {
     /// A number of topics.
     Count(usize),
     /// `[[feeds.topics]]`.
     Tables(Vec<TopicConfig>),
+    /// Patterns.
+    Patterns(Vec<String>),
 }
 
 /// One `[[feeds.topics]]`: where in an answer a topic's values are. Paths are JSONPath (RFC 9535).
@@ -141,7 +144,48 @@ impl<'de> Visitor<'de> for TopicsVisitor {
         count.map(Topics::Count).map_err(|_| E::custom("is too many"))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Topics, A::Error> {
-        Vec::deserialize(SeqAccessDeserializer::new(seq)).map(Topics::Tables)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Topics, A::Error> {
+        let (mut tables, mut patterns) = (Vec::new(), Vec::new());
+        while let Some(element) = seq.next_element()? {
+            match element {
+                Element::Table(table) => tables.push(table),
+                Element::Pattern(pattern) => patterns.push(pattern),
+            }
+        }
+        match (tables.is_empty(), patterns.is_empty()) {
+            (false, false) => Err(de::Error::custom("are all tables or all patterns")),
+            (true, false) => Ok(Topics::Patterns(patterns)),
+            (_, true) => Ok(Topics::Tables(tables)),
+        }
+    }
+}
+
+/// One element of `topics`.
+enum Element {
+    Table(TopicConfig),
+    Pattern(String),
+}
+
+impl<'de> Deserialize<'de> for Element {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ElementVisitor)
+    }
+}
+
+struct ElementVisitor;
+
+impl<'de> Visitor<'de> for ElementVisitor {
+    type Value = Element;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table that says what to publish, or a pattern of topics")
+    }
+
+    fn visit_str<E: de::Error>(self, pattern: &str) -> Result<Element, E> {
+        Ok(Element::Pattern(pattern.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Element, A::Error> {
+        TopicConfig::deserialize(MapAccessDeserializer::new(map)).map(Element::Table)
     }
 }

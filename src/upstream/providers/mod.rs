@@ -10,6 +10,7 @@ mod mempool;
 mod number;
 mod row;
 mod token_metrics;
+pub mod value;
 mod withhold;
 
 #[cfg(test)]
@@ -118,8 +119,8 @@ pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, 
         ProviderKind::TokenMetrics => Box::new(token_metrics::TokenMetrics::new(feed, key)?),
         ProviderKind::Mempool => Box::new(mempool::Mempool::new(feed)?),
         ProviderKind::Json => Box::new(json::Json::new(feed, secrets)?),
-        ProviderKind::Synthetic => {
-            return Err("`provider` synthetic has no upstream to poll".to_owned());
+        ProviderKind::Synthetic | ProviderKind::Push => {
+            return Err(format!("`provider` {} has no upstream to poll", feed.provider));
         }
     };
     for secret in secrets.iter() {

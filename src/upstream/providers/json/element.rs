@@ -1,20 +1,14 @@
 //! From an element of an answer to a tick.
 
 use super::{
-    plan::{FieldPlan, Kind, Plan, SymbolPlan, TopicPlan},
+    plan::{FieldPlan, Plan, SymbolPlan, TopicPlan},
     tree::Node,
 };
 use crate::{
     market::{Data, Symbol, Tick, Topic, Value},
     units::Micros,
-    upstream::{
-        config::TimeUnit,
-        providers::{number::Number, row},
-    },
+    upstream::{config::TimeUnit, providers::row},
 };
-
-/// Longest text that is taken for a value, in bytes.
-const TEXT_BYTES_MAX: usize = 256;
 
 /// The market of an element: `Ok(None)` for one that is not asked for.
 ///
@@ -99,47 +93,7 @@ fn value(field: &FieldPlan, element: Node<'_, '_>) -> Result<Option<Value>, Stri
     let Some(node) = element.one(&field.path)? else {
         return Err("finds nothing".to_owned());
     };
-    if node.is_null() {
-        return Ok(None);
-    }
-    match field.kind {
-        Kind::Decimal => number(node.number()),
-        Kind::Whole => whole(node.number()),
-        Kind::Text => text(node).map(Some),
-        Kind::Any => match (node.yes(), node.number()) {
-            (Some(yes), _) => Ok(Some(Value::Bool(yes))),
-            (None, Number::Unusable(_)) if node.text().is_some() => text(node).map(Some),
-            (None, found) => number(found),
-        },
-    }
-}
-
-fn number(number: Number) -> Result<Option<Value>, String> {
-    match number {
-        Number::Given(decimal) => Ok(Some(Value::Decimal(decimal))),
-        Number::Absent => Ok(None),
-        Number::Unusable(why) => Err(why),
-    }
-}
-
-fn whole(found: Number) -> Result<Option<Value>, String> {
-    let Some(Value::Decimal(decimal)) = number(found)? else {
-        return Ok(None);
-    };
-    let (digits, fraction) = match decimal.as_str().split_once('.') {
-        Some(parts) => parts,
-        None => (decimal.as_str(), ""),
-    };
-    let int = digits.parse().ok().filter(|_| fraction.bytes().all(|digit| digit == b'0'));
-    int.map(|int| Some(Value::Int(int))).ok_or_else(|| "is not a whole number".to_owned())
-}
-
-fn text(node: Node<'_, '_>) -> Result<Value, String> {
-    let text = node.text().ok_or("is not a text")?;
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("is a text of more than {TEXT_BYTES_MAX} bytes"));
-    }
-    Ok(Value::Text(text.to_owned()))
+    field.kind.read(node.leaf()?)
 }
 
 fn time(node: Node<'_, '_>, unit: TimeUnit) -> Option<Micros> {

@@ -5,21 +5,15 @@ use std::collections::BTreeMap;
 use serde_json_path::JsonPath;
 
 use crate::{
-    market::{
-        Symbol, Topic,
-        fields::{self, Unit},
+    market::{Symbol, Topic, fields},
+    upstream::{
+        config::{FeedConfig, Id, Method, TimeUnit, TopicConfig},
+        providers::value::{self, Kind},
     },
-    upstream::config::{FeedConfig, Method, TimeUnit, TopicConfig},
 };
 
 /// What stands for an element's symbol in a topic.
 const PLACEHOLDER: &str = "{symbol}";
-
-/// Units of what is counted in whole numbers.
-const WHOLE: [&str; 6] = ["us", "ms", "blocks", "sources", "prices", "points"];
-
-/// Fields that are names.
-const NAMES: [&str; 3] = ["label", "state", "model"];
 
 /// Kinds of topics that no configured source may publish.
 const RESERVED: [&str; 3] = ["status", "trade", "book"];
@@ -78,19 +72,6 @@ pub(super) struct FieldPlan {
     pub(super) kind: Kind,
 }
 
-/// What a field holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A whole number.
-    Whole,
-    /// A quantity.
-    Decimal,
-    /// A name.
-    Text,
-    /// Whatever the source says.
-    Any,
-}
-
 impl TopicPlan {
     /// The topic of `symbol`.
     ///
@@ -144,9 +125,7 @@ pub(super) fn compile(feed: &FeedConfig) -> Result<Plan, Vec<Mistake>> {
     }
     // Spellings are checked as those of every feed are.
     let wanted = feed.symbols.iter().filter_map(|name| Symbol::parse(name)).collect();
-    let id = |(name, id): (&String, &crate::upstream::config::Id)| {
-        Some((id.0.clone(), Symbol::parse(name)?))
-    };
+    let id = |(name, id): (&String, &Id)| Some((id.0.clone(), Symbol::parse(name)?));
     let ids = feed.ids.iter().filter_map(id).collect();
     if mistakes.is_empty() { Ok(Plan { topics, wanted, ids }) } else { Err(mistakes) }
 }
@@ -264,29 +243,20 @@ impl Compiler<'_> {
         let mut found = Vec::new();
         for (name, text) in &table.fields {
             let at = [key("fields"), key(name)];
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
+            if !value::is_name(name) {
                 self.refuse(&at, "a field's name is A-Z, a-z, 0-9 and _, at most 64 of them");
             }
             let Some(path) = self.path(&at, text) else { continue };
             let place = known.iter().position(|field| field.name == name);
-            let unit = place.and_then(|place| known.get(place)).map(|field| field.unit);
-            let field =
-                FieldPlan { name: name.clone(), path, text: text.clone(), kind: kind(name, unit) };
+            let field = FieldPlan {
+                name: name.clone(),
+                path,
+                text: text.clone(),
+                kind: Kind::of(&table.topic, name),
+            };
             found.push((place.unwrap_or(known.len()), field));
         }
         found.sort_by_key(|(place, _)| *place);
         found.into_iter().map(|(_, field)| field).collect()
-    }
-}
-
-/// What a field of that name and unit holds.
-fn kind(name: &str, unit: Option<Unit>) -> Kind {
-    match unit {
-        Some(Unit::Fixed(unit)) if WHOLE.contains(&unit) => Kind::Whole,
-        Some(Unit::Fixed(_) | Unit::Quote) => Kind::Decimal,
-        Some(Unit::None) if NAMES.contains(&name) => Kind::Text,
-        Some(Unit::None) if name != "closed" => Kind::Decimal,
-        Some(Unit::None) | None => Kind::Any,
     }
 }

@@ -137,28 +137,26 @@ impl<'t, 'a> Node<'t, 'a> {
         }
     }
 
+    /// The source text, unless it is a list or an object.
+    ///
+    /// # Errors
+    /// Says which it is.
+    pub(super) fn leaf(self) -> Result<&'a RawValue, String> {
+        match self.source {
+            Source::Leaf(raw) => Ok(raw),
+            Source::List(_) => Err("is not a value but a list".to_owned()),
+            Source::Object(_) => Err("is not a value but an object".to_owned()),
+        }
+    }
+
     /// Read as a number, by its digits.
     pub(super) fn number(self) -> Number {
-        match self.source {
-            Source::Leaf(raw) => Number::read(Some(raw)),
-            Source::List(_) => Number::Unusable("is not a number but a list".to_owned()),
-            Source::Object(_) => Number::Unusable("is not a number but an object".to_owned()),
-        }
+        self.leaf().map_or_else(Number::Unusable, |raw| Number::read(Some(raw)))
     }
 
     /// A JSON string.
     pub(super) fn text(self) -> Option<&'t str> {
         self.value.as_str()
-    }
-
-    /// A JSON boolean.
-    pub(super) fn yes(self) -> Option<bool> {
-        self.value.as_bool()
-    }
-
-    /// Nothing: `null`.
-    pub(super) fn is_null(self) -> bool {
-        self.value.is_null()
     }
 
     /// An object.
