@@ -174,7 +174,8 @@ async fn a_bad_line_spoils_no_other() {
 
 #[tokio::test]
 async fn each_value_is_judged_by_itself() {
-    let site = Site::start("topics = [\"signal.*.mine\", \"price.>\", \"status.>\", \"a.*\"]").await;
+    let site =
+        Site::start("topics = [\"signal.*.mine\", \"price.>\", \"status.>\", \"a.*\"]").await;
     let cases = [
         (value("signal.BTC-USD.mine", 1), "ok"),
         (value("signal.BTC-USD.other", 1), "forbidden"),
@@ -201,7 +202,8 @@ async fn each_value_is_judged_by_itself() {
     let results = site.publish(json!({"items": items})).await;
     assert_eq!(results.len(), cases.len());
     for ((item, expected), result) in cases.iter().zip(&results) {
-        let got = if result["ok"] == true { "ok" } else { result["error"]["code"].as_str().unwrap() };
+        let got =
+            if result["ok"] == true { "ok" } else { result["error"]["code"].as_str().unwrap() };
         assert_eq!(got, *expected, "{item} {result}");
     }
 }
@@ -212,11 +214,13 @@ async fn a_value_that_is_sent_again_is_a_duplicate() {
     let numbered = |seq: u64, value: u64| json!({"topic": "a.b", "data": {"v": value}, "seq": seq});
     let told = |result: &Value| (result["seq"].clone(), result["duplicate"].clone());
     let results = site.publish(json!([numbered(5, 1), numbered(5, 1), numbered(4, 9)])).await;
-    let expected = [(json!(1), Value::Null), (Value::Null, json!(true)), (Value::Null, json!(true))];
+    let expected =
+        [(json!(1), Value::Null), (Value::Null, json!(true)), (Value::Null, json!(true))];
     assert_eq!(results.iter().map(told).collect::<Vec<_>>(), expected);
     // The same again, as after an answer that was lost; then what is new.
     let results = site.publish(json!([numbered(5, 1), numbered(6, 2), numbered(7, 2)])).await;
-    let expected = [(Value::Null, json!(true)), (json!(2), Value::Null), (Value::Null, json!(true))];
+    let expected =
+        [(Value::Null, json!(true)), (json!(2), Value::Null), (Value::Null, json!(true))];
     assert_eq!(results.iter().map(told).collect::<Vec<_>>(), expected);
 }
 
@@ -227,8 +231,10 @@ async fn more_than_the_rate_is_refused_and_none_of_it_published() {
     assert_eq!(site.post(Post::of(json!(many))).await.0, 200);
     let more = json!([value("b.a", 1), value("b.b", 1), value("b.c", 1), value("b.d", 1)]);
     let (status, problem) = site.post(Post::of(more)).await;
-    assert_eq!((status, &problem["code"], &problem["retryable"]),
-        (429, &json!("rate_limited"), &json!(true)));
+    assert_eq!(
+        (status, &problem["code"], &problem["retryable"]),
+        (429, &json!("rate_limited"), &json!(true))
+    );
     assert!(!site.server.get("/v1/topics?pattern=b.*").await.1.contains("b.a"));
 }
 
