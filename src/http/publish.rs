@@ -235,3 +235,40 @@ fn error(rejection: Rejection) -> ErrorBody {
     };
     ErrorBody::new(code, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn one_value_an_array_and_a_list_of_items_are_read_alike() {
+        let one = r#"{"topic":"a.b","data":{"v":1.50},"ts":null,"seq":3}"#;
+        let read = |body: String| json(body.as_bytes()).unwrap();
+        let expected = Submission {
+            topic: "a.b".to_owned(),
+            data: r#"{"v":1.50}"#.to_owned(),
+            ts: None,
+            seq: Some(3),
+        };
+        for body in [one.to_owned(), format!(" [{one}]"), format!("{{\"items\":[{one}]}}")] {
+            assert_eq!(read(body), [Ok(expected.clone())]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_breaks_the_reading(body in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _read = (json(&body), lines(&body));
+        }
+
+        #[test]
+        fn each_line_has_its_result(
+            rows in prop::collection::vec("[ -~]{0,30}", 0..20)
+        ) {
+            let filled = rows.iter().filter(|row| !row.trim().is_empty()).count();
+            prop_assert_eq!(lines(rows.join("\n").as_bytes()).unwrap().len(), filled);
+        }
+    }
+}

@@ -224,3 +224,40 @@ fn data(topic: &Topic, json: &str) -> Result<Data, String> {
     }
     Ok(data)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(topic: &str, json: &str) -> Result<Data, String> {
+        data(&Topic::parse(topic).unwrap(), json)
+    }
+
+    #[test]
+    fn fields_have_the_types_that_the_protocol_gives_them() {
+        let fear = read("market.fear_greed", r#"{"label":"7","value":"40","x":"1E-8"}"#).unwrap();
+        let names: Vec<&str> = fear.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["value", "label", "x"]);
+        assert_eq!(fear.get("value"), Some(&crate::market::Value::Int(40)));
+        assert_eq!(fear.get("label"), Some(&crate::market::Value::Text("7".to_owned())));
+        assert_eq!(fear.decimal("x").unwrap().as_str(), "0.00000001");
+        let wrong = read("market.fear_greed", r#"{"value":1.5}"#);
+        assert_eq!(wrong, Err("data.value is not a whole number".to_owned()));
+    }
+
+    #[test]
+    fn a_value_has_a_bound_of_fields() {
+        let fields: Vec<String> = (0..65).map(|n| format!("\"f{n}\":1")).collect();
+        assert!(read("a.b", &format!("{{{}}}", fields[1..].join(","))).is_ok());
+        assert!(read("a.b", &format!("{{{}}}", fields.join(","))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_the_reading(json in "[{\\[]{0,2}[ -~]{0,80}") {
+            let _read = read("price.BTC-USD.x", &json);
+        }
+    }
+}
