@@ -170,3 +170,26 @@ async fn any_json_api_becomes_a_source_by_configuration_alone() {
         )
         .await;
 }
+
+#[tokio::test]
+async fn a_configured_source_may_ask_the_sandbox() {
+    let server = server()
+        .feed(
+            "name = \"own\"\nprovider = \"json\"\nevery = \"100ms\"\n\
+             url = \"sandbox:/binance/api/v3/ticker/price?symbols=%5B%22BTCUSDT%22%5D\"\n\
+             [[feeds.topics]]\ntopic = \"price.{symbol}\"\neach = \"$[*]\"\n\
+             symbol = { path = \"$.symbol\" }\nfields = { price = \"$.price\" }",
+        )
+        .start()
+        .await;
+    let page = eventually("a price of the sandbox", || async {
+        let page = server.json("/v1/snapshot?topics=price.*").await;
+        page["snapshots"][0]["data"]["price"].is_string().then_some(page)
+    })
+    .await;
+    let snapshot = &page["snapshots"][0];
+    assert_eq!(
+        (&snapshot["topic"], &snapshot["source"]),
+        (&json!("price.BTC-USDT"), &json!("own"))
+    );
+}
