@@ -18,7 +18,7 @@ use tickwire::{
     units::{Secret, now_us},
     upstream::{
         config::FeedConfig,
-        providers::{Provider, Request, Response, build},
+        providers::{Provider, Request, Response, Secrets, build},
     },
 };
 
@@ -51,7 +51,8 @@ fn fixtures() -> PathBuf {
 }
 
 fn provider(config: &FeedConfig) -> Box<dyn Provider> {
-    build(config, None).or_else(|_| build(config, Some(Secret::new("key")))).unwrap()
+    let keyed = Secrets { api_key: Some(Secret::new("key")), ..Secrets::default() };
+    build(config, &Secrets::default()).or_else(|_| build(config, &keyed)).unwrap()
 }
 
 fn measure(criterion: &mut Criterion, name: &str, config: &FeedConfig, tag: usize, body: Bytes) {

@@ -59,7 +59,7 @@ impl App {
         let delivery = start_delivery(&config, &hub, &telemetry, &sessions, &shutdown)?;
         let deps = Deps { hub: hub.clone(), telemetry: telemetry.clone(), sandbox_url };
         let upstream = Upstream::build(config.feeds.clone(), config.consolidate.clone(), deps)?;
-        let health = upstream.health();
+        let (health, intake) = (upstream.health(), upstream.intake());
         upstream.start(&producers, shutdown.clone());
 
         let admission = Admission::new(&config.limits);
@@ -73,6 +73,7 @@ impl App {
         let router = http::router(http::Context {
             reader: delivery.reader().clone(),
             health,
+            intake,
             telemetry: telemetry.clone(),
             shutdown: shutdown.clone(),
             origins: Origins::new(address, &config.server.public_origins),

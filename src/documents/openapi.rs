@@ -4,7 +4,7 @@ use schemars::SchemaGenerator;
 use serde_json::{Map, Value, json};
 
 use super::{info, read, written};
-use crate::http::{Answer, Body, Group, ROUTES, Route, problem_shape};
+use crate::http::{Answer, Body, Group, PUBLISH, PUBLISHED, ROUTES, Route, problem_shape};
 
 const ABOUT: &str = "Reading what Tickwire holds: last values, the kept past, how the feeds are. \
     Every route answers GET and HEAD. Every error is a problem document (RFC 9457) whose `code` is \
@@ -18,6 +18,7 @@ pub(super) fn document() -> Value {
     for route in ROUTES {
         paths.insert(route.path.to_owned(), json!({"get": operation(route, &mut shapes)}));
     }
+    paths.insert(PUBLISH.to_owned(), json!({"post": publishing(&mut shapes)}));
     let tags: Vec<Value> = Group::ALL
         .into_iter()
         .map(|group| json!({"name": group.name(), "description": group.summary()}))
@@ -35,6 +36,8 @@ pub(super) fn document() -> Value {
                 "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
                 "content": {"application/problem+json": {"schema": problem}},
             }},
+            "securitySchemes": {"publisher": {"type": "http", "scheme": "bearer",
+                "description": "The `key` of a push feed"}},
             "headers": {
                 "RequestId": {
                     "description": "By which the server's log knows the request",
@@ -45,6 +48,36 @@ pub(super) fn document() -> Value {
                     "schema": {"type": "string"},
                 },
             },
+        },
+    })
+}
+
+fn publishing(shapes: &mut SchemaGenerator) -> Value {
+    let (value, answer) = PUBLISHED;
+    let value = value(&mut read()).to_value();
+    let body = json!({"anyOf": [
+        value,
+        {"type": "array", "items": value},
+        {"type": "object", "properties": {"items": {"type": "array", "items": value}},
+            "required": ["items"], "additionalProperties": false},
+    ]});
+    json!({
+        "operationId": "post_v1_publish",
+        "tags": [Group::Data.name()],
+        "summary": "Publishes values to a push feed; 404 where no push feed has a key",
+        "security": [{"publisher": []}],
+        "requestBody": {"required": true, "content": {
+            "application/json": {"schema": body},
+            "application/x-ndjson": {"schema": {"type": "string",
+                "description": "A value in each line"}},
+        }},
+        "responses": {
+            "200": {
+                "description": "What became of each value",
+                "headers": {"X-Request-Id": {"$ref": "#/components/headers/RequestId"}},
+                "content": {"application/json": {"schema": answer(shapes)}},
+            },
+            "default": {"$ref": "#/components/responses/Problem"},
         },
     })
 }

@@ -1,5 +1,6 @@
 //! The HTTP side of the one port: reading the hub, health, metrics, the live page, and the doors to
-//! the sessions: WebSocket and Server-Sent Events. Reading only: nothing here changes what the server holds.
+//! the sessions: WebSocket and Server-Sent Events. Reading only, but for `/v1/publish`, which is
+//! there while a push feed has a key.
 //!
 //! A handler answers with a value or a [`Problem`]; everything that all answers share (who may
 //! ask, request ids, error bodies, compression) is a layer that [`router`] puts around them.
@@ -14,6 +15,7 @@ mod origin;
 mod page;
 mod params;
 mod problem;
+mod publish;
 mod request_id;
 mod routes;
 mod snapshot;
@@ -35,10 +37,11 @@ use std::{
 
 use axum::{
     Router,
-    extract::{Request, State},
+    extract::{DefaultBodyLimit, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::{from_fn, from_fn_with_state, map_response},
     response::Response,
+    routing::post,
 };
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -51,7 +54,9 @@ pub use origin::Origins;
 pub use page::File;
 pub use problem::Problem;
 pub use request_id::RequestId;
-pub use routes::{Answer, Body, Group, ROUTES, Route, Shape, problem as problem_shape};
+pub use routes::{
+    Answer, Body, Group, PUBLISH, PUBLISHED, ROUTES, Route, Shape, problem as problem_shape,
+};
 pub use ws::WebSocketRoute;
 
 use tokio_util::sync::CancellationToken;
@@ -60,7 +65,11 @@ use page::Files;
 use routes::Around;
 
 use crate::{
-    access::Limits, delivery::Reader, hub::FeedHealth, session::Sessions, shutdown::Shutdown,
+    access::Limits,
+    delivery::Reader,
+    hub::{FeedHealth, Intake},
+    session::Sessions,
+    shutdown::Shutdown,
     telemetry::Telemetry,
 };
 
@@ -76,6 +85,8 @@ pub struct Context {
     pub reader: Reader,
     /// How the feeds are.
     pub health: Arc<dyn FeedHealth>,
+    /// Where clients publish.
+    pub intake: Arc<dyn Intake>,
     /// Where errors are counted and what `/metrics` shows.
     pub telemetry: Telemetry,
     /// Whether the server is about to stop.
@@ -157,7 +168,12 @@ pub fn router(mut context: Context) -> Router {
         context,
         delivered: AtomicBool::new(false),
     });
-    surround(add(Router::new(), Around::Answer), app)
+    let mut routes = add(Router::new(), Around::Answer);
+    if app.context.intake.is_open() {
+        let limit = DefaultBodyLimit::max(publish::BODY_BYTES_MAX);
+        routes = routes.route(routes::PUBLISH, post(publish::take).layer(limit));
+    }
+    surround(routes, app)
 }
 
 /// Adds those of [`ROUTES`] that have `around` around them.

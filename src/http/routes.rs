@@ -7,8 +7,8 @@ use axum::routing::{MethodRouter, get};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{
-    App, feeds, health, history, metrics, page, problem, snapshot, stream, symbols, topics,
-    websocket,
+    App, feeds, health, history, metrics, page, problem, publish, snapshot, stream, symbols,
+    topics, websocket,
 };
 
 /// One route. All of them answer `GET` and `HEAD`.
@@ -104,7 +104,14 @@ impl Group {
     }
 }
 
-/// Every route.
+/// Where values are published: the one route that takes something, and that there is only where a
+/// push feed has a key.
+pub const PUBLISH: &str = "/v1/publish";
+
+/// The shapes of a value that is published and of the answer.
+pub const PUBLISHED: (Shape, Shape) = (of::<publish::Item<'_>>, of::<publish::Body>);
+
+/// Every other route.
 pub const ROUTES: &[Route] = &[
     Route {
         query: Some(of::<topics::Asked>),

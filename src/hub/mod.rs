@@ -9,6 +9,7 @@
 mod config;
 mod freshness;
 mod health;
+mod intake;
 mod issued;
 mod metrics;
 mod ring;
@@ -30,6 +31,7 @@ use tokio::sync::broadcast;
 pub use config::Config;
 pub use freshness::{Transition, Trouble};
 pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport};
+pub use intake::{Intake, Receipt, Refusal, Rejection, Submission, Taken};
 pub use issued::Issued;
 pub use slot::{Head, Joined, Outcome, Slot};
 

@@ -1,11 +1,20 @@
 //! `[[feeds]]` and `[consolidate]`.
 
+mod json;
+
 use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use self::json::{Method, Setting, SymbolConfig, TimeConfig, TimeUnit, TopicConfig, Topics};
 use crate::units::{SecretSource, Span};
+
+/// Topics of a `synthetic` feed that does not say how many.
+const SYNTHETIC_TOPICS: usize = 100;
+
+/// Age at which a topic of a `push` feed is stale: nothing is known of its pace.
+const PUSH_STALE_AFTER: Span = Span::secs(60);
 
 /// One configured upstream.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -21,6 +30,18 @@ pub struct FeedConfig {
     /// Where the API is: `https://…`, or `sandbox:/path` for the simulated one; absent means the
     /// provider's public address.
     pub base_url: Option<String>,
+    /// What a `json` feed asks for: `https://…`, or `sandbox:/path`.
+    pub url: Option<String>,
+    /// How a `json` feed asks; absent means `POST` if there is a `body`, or else `GET`.
+    pub method: Option<Method>,
+    /// The JSON that a `json` feed sends.
+    pub body: Option<String>,
+    /// Headers that a `json` feed sends.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Setting>,
+    /// What a `json` feed adds to the query of its `url`.
+    #[serde(default)]
+    pub query: BTreeMap<String, Setting>,
     /// How the API is asked.
     #[serde(default)]
     pub transport: Transport,
@@ -42,7 +63,8 @@ pub struct FeedConfig {
     /// Longest a request may take in all.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
-    /// Age at which a topic of this feed is stale; absent means five times `every`.
+    /// Age at which a topic of this feed is stale; absent means five times `every`, for a
+    /// `push` feed one minute.
     pub stale_after: Option<Span>,
     /// Whether `/readyz` waits for it.
     #[serde(default)]
@@ -60,10 +82,12 @@ pub struct FeedConfig {
     pub budget: Option<BudgetConfig>,
     /// The key that the API wants.
     pub api_key: Option<SecretSource>,
-    /// Topics of a `synthetic` feed.
-    #[serde(default = "default_topics")]
-    pub topics: usize,
-    /// Updates a second of a `synthetic` feed, over all its topics.
+    /// The key with which clients publish to a `push` feed; without one nobody can.
+    pub key: Option<SecretSource>,
+    /// How many topics a `synthetic` feed has, which a `json` feed has, or patterns of those that
+    /// may be published to a `push` feed (absent means any that are not reserved).
+    pub topics: Option<Topics>,
+    /// Updates a second over all topics: what a `synthetic` feed makes, or a `push` feed takes.
     #[serde(default = "default_rate")]
     pub rate: u32,
     /// About how large a message of a `synthetic` feed is, in bytes.
@@ -142,6 +166,10 @@ pub enum ProviderKind {
     Evm,
     /// The fear and greed index of alternative.me.
     FearGreed,
+    /// Any API that answers in JSON, by configuration alone.
+    Json,
+    /// What clients publish.
+    Push,
     /// Made in the process, for load tests.
     Synthetic,
 }
@@ -182,9 +210,6 @@ fn default_timeout() -> Span {
 fn default_jump() -> f64 {
     50.0
 }
-fn default_topics() -> usize {
-    100
-}
 fn default_rate() -> u32 {
     2000
 }
@@ -209,6 +234,8 @@ impl ProviderKind {
             Self::Etherscan => "etherscan",
             Self::Evm => "evm",
             Self::FearGreed => "fear_greed",
+            Self::Json => "json",
+            Self::Push => "push",
             Self::Synthetic => "synthetic",
         }
     }
@@ -226,7 +253,7 @@ impl ProviderKind {
             Self::Mempool => Some("https://mempool.space"),
             Self::Etherscan => Some("https://api.etherscan.io"),
             Self::FearGreed => Some("https://api.alternative.me"),
-            Self::Evm | Self::Synthetic => None,
+            Self::Evm | Self::Json | Self::Push | Self::Synthetic => None,
         }
     }
 
@@ -239,9 +266,13 @@ impl ProviderKind {
             | Self::Kraken
             | Self::Defillama
             | Self::TokenMetrics => true,
-            Self::Mempool | Self::Etherscan | Self::Evm | Self::FearGreed | Self::Synthetic => {
-                false
-            }
+            Self::Mempool
+            | Self::Etherscan
+            | Self::Evm
+            | Self::FearGreed
+            | Self::Json
+            | Self::Push
+            | Self::Synthetic => false,
         }
     }
 
@@ -281,7 +312,10 @@ impl FeedConfig {
         } else {
             self.provider.base_url()
         };
-        self.base_url.as_deref().or(public)
+        match self.provider {
+            ProviderKind::Json => self.url.as_deref(),
+            _ => self.base_url.as_deref().or(public),
+        }
     }
 
     /// Whether it asks DefiLlama for chains, which have a host of their own and no symbols.
@@ -303,9 +337,36 @@ impl FeedConfig {
         self.chain.as_deref().unwrap_or("ethereum")
     }
 
+    /// How many topics a `synthetic` feed has.
+    pub fn topic_count(&self) -> usize {
+        match self.topics {
+            Some(Topics::Count(count)) => count,
+            _ => SYNTHETIC_TOPICS,
+        }
+    }
+
+    /// The topics of a `json` feed.
+    pub fn topic_tables(&self) -> &[TopicConfig] {
+        match &self.topics {
+            Some(Topics::Tables(tables)) => tables,
+            _ => &[],
+        }
+    }
+
+    /// Patterns of the topics that may be published to a `push` feed.
+    pub fn topic_patterns(&self) -> &[String] {
+        match &self.topics {
+            Some(Topics::Patterns(patterns)) => patterns,
+            _ => &[],
+        }
+    }
+
     /// Age at which a topic of this feed is stale.
     pub fn stale_after(&self) -> Span {
-        self.stale_after.unwrap_or(Span(self.every.0.saturating_mul(5)))
+        self.stale_after.unwrap_or(match self.provider {
+            ProviderKind::Push => PUSH_STALE_AFTER,
+            _ => Span(self.every.0.saturating_mul(5)),
+        })
     }
 }
 
@@ -328,6 +389,8 @@ mod tests {
             ProviderKind::Etherscan,
             ProviderKind::Evm,
             ProviderKind::FearGreed,
+            ProviderKind::Json,
+            ProviderKind::Push,
             ProviderKind::Synthetic,
         ] {
             let name: value::StrDeserializer<'_, value::Error> = kind.name().into_deserializer();

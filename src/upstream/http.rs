@@ -208,14 +208,15 @@ impl Http {
 
     fn url(&self, request: &Request) -> Url {
         let mut url = self.target.base.clone();
-        let path = format!("{}{}", url.path().trim_end_matches('/'), request.path);
-        url.set_path(&path);
-        if !request.query.is_empty() {
-            url.query_pairs_mut()
-                .extend_pairs(request.query.iter().map(|(name, value)| (name, value)));
+        // Without a path of its own a request is for the address as it was written.
+        if !request.path.is_empty() {
+            let path = format!("{}{}", url.path().trim_end_matches('/'), request.path);
+            url.set_path(&path);
         }
-        for (name, secret) in &request.secret_query {
-            url.query_pairs_mut().append_pair(name, secret.expose());
+        let secret = request.secret_query.iter().map(|(name, value)| (name, value.expose()));
+        let pairs = request.query.iter().map(|(name, value)| (name, value.as_str())).chain(secret);
+        for (name, value) in pairs {
+            url.query_pairs_mut().append_pair(name, value);
         }
         url
     }

@@ -24,9 +24,11 @@ mod pace;
 mod poll;
 pub mod providers;
 mod publish;
+mod push;
 mod remember;
 mod retry_after;
 mod schedule;
+mod secrets;
 mod supervise;
 mod synthetic;
 mod validate;
@@ -48,13 +50,15 @@ use self::{
     http::{Clients, Target},
     metrics::Metrics,
     poll::{Factory, Poll},
+    providers::Secrets,
     publish::Publisher,
+    push::{Desk, Lane},
     supervise::supervise,
     synthetic::{Load, Synthetic},
 };
 use crate::{
-    hub::{FeedHealth, FeedReport, Hub},
-    market::{Source, Topic},
+    hub::{FeedHealth, FeedReport, Hub, Intake},
+    market::{Pattern, Source, Topic},
     shutdown::{Shutdown, Tasks},
     telemetry::Telemetry,
     units::{Micros, Secret},
@@ -90,6 +94,7 @@ pub struct Upstream {
     consolidator: Arc<Consolidator>,
     feeds: Arc<[Arc<Feed>]>,
     runners: Vec<Runner>,
+    desk: Arc<Desk>,
 }
 
 /// One feed with all that its task needs.
@@ -99,8 +104,15 @@ struct Runner {
     kind: Kind,
 }
 
+impl Runner {
+    fn has_key(&self, key: &Secret) -> bool {
+        matches!(&self.kind, Kind::Push { key: Some(own), .. } if own == key)
+    }
+}
+
 enum Kind {
     Synthetic,
+    Push { key: Option<Secret>, allowed: Vec<Pattern> },
     Poll { fetch: Arc<dyn Fetch>, factory: Factory },
 }
 
@@ -128,18 +140,40 @@ impl Upstream {
         let mut runners = Vec::with_capacity(feeds.len());
         for config in feeds {
             let feed = config.name.clone();
-            let runner = builder.runner(config).map_err(|message| BuildError { feed, message })?;
+            let wrong = |message| BuildError { feed: feed.clone(), message };
+            let runner = builder.runner(config).map_err(wrong)?;
+            if let Kind::Push { key: Some(key), .. } = &runner.kind
+                && runners.iter().any(|other: &Runner| other.has_key(key))
+            {
+                return Err(wrong("another push feed has the same key".to_owned()));
+            }
             runners.push(runner);
         }
         let names: Vec<Source> = runners.iter().map(|runner| runner.feed.name().clone()).collect();
         let Builder { clock, deps, .. } = builder;
+        let consolidator = Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names));
+        let lanes = runners.iter().filter_map(|runner| {
+            let Kind::Push { key: Some(key), allowed } = &runner.kind else { return None };
+            let (feed, config, hub) = (runner.feed.clone(), &runner.config, deps.hub.clone());
+            let epoch = hub.epoch().clone();
+            let publisher =
+                Publisher::new(feed.clone(), hub, consolidator.clone(), config.max_jump_pct);
+            let terms = (allowed.clone(), config.rate);
+            Some(Lane::new(feed, clock.clone(), epoch, key.clone(), terms, publisher))
+        });
         Ok(Self {
-            consolidator: Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names)),
+            desk: Arc::new(Desk(lanes.collect())),
+            consolidator,
             feeds: runners.iter().map(|runner| runner.feed.clone()).collect(),
             hub: deps.hub,
             clock,
             runners,
         })
+    }
+
+    /// Takes what clients publish to `push` feeds.
+    pub fn intake(&self) -> Arc<dyn Intake> {
+        self.desk.clone()
     }
 
     /// Tells how the feeds are, also while and after they run.
@@ -155,9 +189,11 @@ impl Upstream {
             let Runner { feed, config, kind } = runner;
             let (hub, clock) = (self.hub.clone(), self.clock.clone());
             match kind {
+                // It acts when somebody publishes.
+                Kind::Push { .. } => {}
                 Kind::Synthetic => {
                     let load = Load {
-                        topics: config.topics,
+                        topics: config.topic_count(),
                         rate: config.rate,
                         payload_bytes: config.payload_bytes,
                     };
@@ -217,17 +253,18 @@ impl Builder {
         if config.every.0 < Duration::from_millis(10) {
             return Err("`every` is at least 10ms".to_owned());
         }
-        let (kind, budget) = if config.provider == ProviderKind::Synthetic {
-            (Kind::Synthetic, None)
-        } else {
-            self.poll(&config)?
+        let (kind, budget) = match config.provider {
+            ProviderKind::Synthetic => (Kind::Synthetic, None),
+            ProviderKind::Push => (push(&config)?, None),
+            _ => self.poll(&config)?,
         };
+        let pushed = matches!(kind, Kind::Push { .. });
         let identity = Identity {
             name: config.name.as_str().into(),
             status,
             provider: config.provider.name(),
             required: config.required,
-            interval: config.every.0,
+            interval: if pushed { Duration::ZERO } else { config.every.0 },
             stale_after: config.stale_after().as_us(),
         };
         let metrics = Metrics::new(&self.deps.telemetry, &config.name);
@@ -237,9 +274,12 @@ impl Builder {
     }
 
     fn poll(&mut self, config: &FeedConfig) -> Result<(Kind, Option<budget::Share>), String> {
-        let key = config.api_key.as_ref().map(|source| source.read()).transpose()?;
+        let secrets = secrets::read(config)?;
         let target = self.target(config)?;
-        if key.is_some() && target.base.scheme() == "http" && !target.allow_private {
+        if secrets.iter().next().is_some()
+            && target.base.scheme() == "http"
+            && !target.allow_private
+        {
             return Err("a key is not sent over plain http".to_owned());
         }
         let host = target.base.host_str().unwrap_or_default().to_owned();
@@ -247,12 +287,12 @@ impl Builder {
             let host = budget.host.as_deref().unwrap_or(&host);
             let now = Instant::now().into_std();
             let telemetry = &self.deps.telemetry;
-            self.budgets.share(host, key.as_ref(), budget, telemetry, now)
+            self.budgets.share(host, secrets.iter().next(), budget, telemetry, now)
         });
         let fetch: Arc<dyn Fetch> = Arc::new(self.clients.http(target)?);
         // Made once here, so that a mistake in the configuration is told before anything starts.
-        drop(providers::build(config, key.clone())?);
-        let kind = Kind::Poll { fetch, factory: factory(config.clone(), key) };
+        drop(providers::build(config, &secrets)?);
+        let kind = Kind::Poll { fetch, factory: factory(config.clone(), secrets) };
         Ok((kind, share))
     }
 
@@ -264,7 +304,7 @@ impl Builder {
             (Some(path), Some(url)) => format!("{}{path}", url.trim_end_matches('/')),
             (Some(_), None) => return Err("the sandbox that it asks does not run".to_owned()),
         };
-        let base = Url::parse(&text).map_err(|error| format!("`base_url` is no URL: {error}"))?;
+        let base = Url::parse(&text).map_err(|error| format!("its address is no URL: {error}"))?;
         Ok(Target {
             base,
             timeout: config.timeout.0,
@@ -273,8 +313,17 @@ impl Builder {
     }
 }
 
-fn factory(config: FeedConfig, key: Option<Secret>) -> Factory {
-    Box::new(move || providers::build(&config, key.clone()))
+fn push(config: &FeedConfig) -> Result<Kind, String> {
+    let key = config.key.as_ref().map(|source| source.read()).transpose()?;
+    let pattern = |text: &String| {
+        Pattern::parse(text).map_err(|error| format!("`topics` has {text:?}: {error}"))
+    };
+    let allowed = config.topic_patterns().iter().map(pattern).collect::<Result<_, _>>()?;
+    Ok(Kind::Push { key, allowed })
+}
+
+fn factory(config: FeedConfig, secrets: Secrets) -> Factory {
+    Box::new(move || providers::build(&config, &secrets))
 }
 
 impl FeedHealth for Health {

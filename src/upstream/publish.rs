@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{consolidate::Consolidator, feed::Feed, validate::Validator};
+use super::{
+    consolidate::Consolidator,
+    feed::Feed,
+    validate::{Fault, Validator},
+};
 use crate::{
-    hub::{Hub, Trouble},
+    hub::{Hub, Outcome, Trouble},
     market::{Reason, Tick, Topic},
     units::Micros,
 };
@@ -61,36 +65,43 @@ impl Publisher {
     pub fn publish(&mut self, ticks: &[Tick], rx: Micros) -> Published {
         let mut published = Published::default();
         for tick in ticks {
-            match self.validator.check(tick, rx) {
-                Ok(()) => {
-                    self.accept(tick, rx);
-                    published.accepted += 1;
-                }
-                Err(fault) => {
-                    self.feed.metrics().quarantined(fault);
-                    if !self.burst {
-                        let (feed, topic) = (self.feed.name(), &tick.topic);
-                        let reason = fault.as_str();
-                        tracing::warn!(%feed, %topic, reason, "quarantined; more is counted");
-                        self.burst = true;
-                    }
-                    let trouble =
-                        Trouble { reason: Reason::Quarantined, retry_at: None, blocked: false };
-                    self.hub.trouble(&tick.topic, self.feed.name(), trouble, rx);
-                    published.quarantined += 1;
-                }
+            match self.publish_one(tick, rx) {
+                Ok(_) => published.accepted += 1,
+                Err(_) => published.quarantined += 1,
             }
         }
         published
     }
 
-    fn accept(&mut self, tick: &Tick, rx: Micros) {
+    /// Publishes a tick that came at `rx`.
+    ///
+    /// # Errors
+    /// The fault for which it is held back.
+    pub fn publish_one(&mut self, tick: &Tick, rx: Micros) -> Result<Outcome, Fault> {
+        let checked = self.validator.check(tick, rx);
+        checked.inspect_err(|fault| self.hold_back(tick, *fault, rx))?;
+        Ok(self.accept(tick, rx))
+    }
+
+    fn hold_back(&mut self, tick: &Tick, fault: Fault, rx: Micros) {
+        self.feed.metrics().quarantined(fault);
+        if !self.burst {
+            let (feed, topic, reason) = (self.feed.name(), &tick.topic, fault.as_str());
+            tracing::warn!(%feed, %topic, reason, "quarantined; more is counted");
+            self.burst = true;
+        }
+        let trouble = Trouble { reason: Reason::Quarantined, retry_at: None, blocked: false };
+        self.hub.trouble(&tick.topic, self.feed.name(), trouble, rx);
+    }
+
+    fn accept(&mut self, tick: &Tick, rx: Micros) -> Outcome {
         let (name, stale_after) = (self.feed.name(), self.feed.stale_after());
-        self.hub.publish(tick, name, rx, stale_after);
+        let outcome = self.hub.publish(tick, name, rx, stale_after);
         self.consolidator.offer(tick, name, rx, stale_after);
         if !self.topics.contains(&tick.topic) {
             self.topics.insert(tick.topic.clone());
         }
+        outcome
     }
 
     /// A poll has ended in which nothing was held back: the next quarantine is a burst of its own.

@@ -47,13 +47,19 @@ fn a_key_does_not_go_over_plain_http() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("key");
     std::fs::write(&path, "hunter2").unwrap();
-    let toml = format!(
-        "name = 'x'\nprovider = 'binance'\nbase_url = 'http://example.org'\n\
-         api_key = {{ file = '{}' }}",
-        path.display()
-    );
-    let error = build(&[&toml], None).err().unwrap();
-    assert!(error.message.contains("plain http"), "{error}");
+    let key = format!("{{ file = '{}' }}", path.display());
+    let json = "name = 'x'\nprovider = 'json'\nurl = 'http://example.org'\n\
+                topics = [{ topic = 'a.b', fields = { c = '$' } }]";
+    let base = "name = 'x'\nprovider = 'binance'\nbase_url = 'http://example.org'";
+    for toml in [
+        format!("{base}\napi_key = {key}"),
+        format!("{json}\nheaders = {{ x-key = {key} }}"),
+        format!("{json}\nquery = {{ key = {key} }}"),
+    ] {
+        let error = build(&[&toml], None).err().unwrap();
+        assert!(error.message.contains("plain http"), "{error}");
+    }
+    assert!(build(&[json], None).is_ok());
 }
 
 #[test]

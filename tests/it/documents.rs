@@ -47,7 +47,8 @@ async fn every_documented_path_answers_as_documented() {
     server.metric_reaches("tickwire_topics", "live", 1.0).await;
     let document = server.json("/openapi.json").await;
     assert_eq!(document, Document::OpenApi.value());
-    for path in document["paths"].as_object().unwrap().keys() {
+    let paths = document["paths"].as_object().unwrap();
+    for path in paths.iter().filter(|(_, path)| path.get("get").is_some()).map(|(path, _)| path) {
         // The answer is held against the document by `get` itself; without a handshake or topics
         // the two that have no end refuse.
         let (status, _) = server.get(&path.replace("{topic}", "bench.0")).await;

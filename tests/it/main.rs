@@ -22,6 +22,7 @@ mod limits;
 mod markets;
 mod options;
 mod protocol;
+mod push;
 mod replay;
 mod rest;
 mod slow;

@@ -184,3 +184,63 @@ async fn prices_signals_and_chain_metrics_flow_from_the_sandbox() {
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["onchain", "price", "signal", "status"]);
     assert!(app.stop().await);
 }
+
+#[tokio::test]
+async fn any_json_api_becomes_a_source_by_configuration_alone() {
+    let (api, other) = (Upstream::start().await, Upstream::start().await);
+    let say = |text: &str| api.misbehave(200, &[], text);
+    say(r#"{"data":[{"coin":"btc","last":103663.10},{"coin":"eth","last":"2589.4400"}]}"#);
+    let url = api.url();
+    let server = server()
+        .feed(&format!(
+            "name = \"any\"\nprovider = \"json\"\nurl = \"{url}/v1/last/?kind=spot\"\n\
+             allow_private = true\nevery = \"100ms\"\nsymbols = [\"BTC-USD\"]\n\
+             [[feeds.topics]]\ntopic = \"price.{{symbol}}\"\neach = \"$.data[*]\"\n\
+             symbol = {{ path = \"$.coin\", quote = \"USD\" }}\nfields = {{ price = \"$.last\" }}"
+        ))
+        .polling("other", &other, &["BTC-USD"])
+        .start()
+        .await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USD"], json!({"mode": "every"})).await;
+    let first = loop {
+        let event = client.event().await;
+        if event["data"]["price"].is_string() {
+            break event;
+        }
+    };
+    assert_eq!((&first["data"]["price"], &first["source"]), (&json!("103663.10"), &json!("any")));
+    assert!(!server.get("/v1/topics").await.1.contains("price.ETH-USD"));
+
+    say(r#"{"error":"rate limit exceeded"}"#);
+    server
+        .metric_reaches(
+            "tickwire_upstream_requests_total",
+            "feed=\"any\",outcome=\"rate_limited\"",
+            1.0,
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn a_configured_source_may_ask_the_sandbox() {
+    let server = server()
+        .feed(
+            "name = \"own\"\nprovider = \"json\"\nevery = \"100ms\"\n\
+             url = \"sandbox:/binance/api/v3/ticker/price?symbols=%5B%22BTCUSDT%22%5D\"\n\
+             [[feeds.topics]]\ntopic = \"price.{symbol}\"\neach = \"$[*]\"\n\
+             symbol = { path = \"$.symbol\" }\nfields = { price = \"$.price\" }",
+        )
+        .start()
+        .await;
+    let page = eventually("a price of the sandbox", || async {
+        let page = server.json("/v1/snapshot?topics=price.*").await;
+        page["snapshots"][0]["data"]["price"].is_string().then_some(page)
+    })
+    .await;
+    let snapshot = &page["snapshots"][0];
+    assert_eq!(
+        (&snapshot["topic"], &snapshot["source"]),
+        (&json!("price.BTC-USDT"), &json!("own"))
+    );
+}

@@ -2,7 +2,9 @@
 
 mod errors;
 mod files;
+mod json;
 mod overrides;
+mod push;
 mod rules;
 mod schema;
 

@@ -9,7 +9,10 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use crate::config::{Config, DEFAULT};
+use crate::{
+    config::{Config, DEFAULT},
+    upstream::config::TopicConfig,
+};
 
 /// Walks along `way` into a type and notes the fields of the struct that stands at its end.
 struct Probe<'a> {
@@ -105,17 +108,25 @@ impl<'de> SeqAccess<'de> for Probe<'_> {
     }
 }
 
-/// Every key of every struct of the configuration, by its way from the root.
+/// Every key of every struct of the configuration, by its way from the root. What a value may be
+/// besides a number the walk cannot see: `feeds.topics` is a root of its own.
 fn keys() -> Vec<Vec<&'static str>> {
+    let mut found = keys_of::<Config>(&[]);
+    found.extend(keys_of::<TopicConfig>(&["feeds", "topics"]));
+    found
+}
+
+/// The keys of every struct in `T`, which stands at `root`.
+fn keys_of<T: for<'de> Deserialize<'de>>(root: &[&'static str]) -> Vec<Vec<&'static str>> {
     let mut found = Vec::new();
     let mut open = vec![Vec::new()];
     while let Some(way) = open.pop() {
         let mut fields = Vec::new();
         let probe = Probe { way: &way, fields: &mut fields };
-        assert!(Config::deserialize(probe).is_err());
+        assert!(T::deserialize(probe).is_err());
         for field in fields {
             let below: Vec<&'static str> = way.iter().copied().chain([field]).collect();
-            found.push(below.clone());
+            found.push(root.iter().chain(&below).copied().collect());
             open.push(below);
         }
     }
@@ -171,6 +182,7 @@ fn the_walk_reaches_every_struct() {
         vec!["limits", "per_ip"],
         vec!["sandbox", "faults", "retry_after"],
         vec!["feeds", "budget", "per_month"],
+        vec!["feeds", "topics", "symbol", "quote"],
         vec!["consolidate", "prefer"],
     ] {
         assert!(keys.contains(&way), "{way:?} of {keys:?}");

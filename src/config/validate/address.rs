@@ -23,6 +23,20 @@ fn names_loopback(url: &Url) -> bool {
 
 /// Checks a feed's `base_url`. The message never repeats the URL, which may hold a key.
 pub(super) fn base_url(text: &str, allow_private: bool) -> Result<(), String> {
+    url(text, allow_private)?;
+    let query = if text.starts_with("sandbox:") {
+        text.contains(['?', '#'])
+    } else {
+        Url::parse(text).is_ok_and(|url| url.query().is_some())
+    };
+    if query {
+        return Err("must end with the path, without ? or #; a key belongs in api_key".into());
+    }
+    Ok(())
+}
+
+/// Checks a feed's `url`, which may have a query. The message never repeats the URL.
+pub(super) fn url(text: &str, allow_private: bool) -> Result<(), String> {
     if let Some(path) = text.strip_prefix("sandbox:") {
         return if path.starts_with('/') && !path.starts_with("//") {
             Ok(())
@@ -38,8 +52,8 @@ pub(super) fn base_url(text: &str, allow_private: bool) -> Result<(), String> {
                     as in api_key = { env = \"NAME\" }"
             .into());
     }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err("must end with the path, without ? or #; a key belongs in api_key".into());
+    if url.fragment().is_some() {
+        return Err("must have no #: what comes after it is never sent".into());
     }
     if url.host().is_none_or(|host| host == Host::Domain("")) {
         return Err("names no host: write https://host/path or sandbox:/path".into());

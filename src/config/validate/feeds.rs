@@ -87,6 +87,9 @@ impl Checks<'_> {
         if feed.provider == ProviderKind::Synthetic {
             self.synthetic(feed, path);
         }
+        self.topics(feed, path);
+        self.json(feed, path);
+        self.push(feed, path);
     }
 
     fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {
@@ -164,7 +167,8 @@ impl Checks<'_> {
         if feed.timeout == Span::default() {
             self.refuse(path.key("timeout"), "must be longer than 0s; usual is 10s");
         }
-        if feed.stale_after() < every {
+        // What is pushed has no pace of ours.
+        if feed.provider != ProviderKind::Push && feed.stale_after() < every {
             let message = format!(
                 "{} is less than every = {every}: each value would be stale before the next \
                  poll; usual is five times every",
@@ -196,7 +200,7 @@ impl Checks<'_> {
 
     fn synthetic(&mut self, feed: &FeedConfig, path: &KeyPath) {
         for (key, value, range) in [
-            ("topics", feed.topics, 1..=100_000),
+            ("topics", feed.topic_count(), 1..=100_000),
             ("rate", usize::try_from(feed.rate).unwrap_or(usize::MAX), 1..=1_000_000),
             ("payload_bytes", feed.payload_bytes, 64..=65_536),
         ] {

@@ -2,6 +2,8 @@
 
 mod address;
 mod feeds;
+mod json;
+mod push;
 
 use std::collections::BTreeMap;
 

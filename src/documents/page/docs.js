@@ -115,17 +115,18 @@ function showWebSocket(root) {
 
 function showHttp(root) {
   for (const group of root.tags) {
-    const routes = Object.entries(root.paths).filter(([, path]) => path.get.tags[0] === group.name);
+    const routes = Object.entries(root.paths).filter(([, path]) => (path.get ?? path.post).tags[0] === group.name);
     by('routes').append(element('h3', {}, group.description));
-    for (const [path, { get }] of routes) {
-      const parameters = get.parameters.filter((parameter) => parameter.in !== 'header').map((parameter) =>
+    for (const [path, operations] of routes) {
+      const get = operations.get ?? operations.post;
+      const parameters = (get.parameters ?? []).filter((parameter) => parameter.in !== 'header').map((parameter) =>
         [code(parameter.name), element('span', { class: 'kind' },
           kind(parameter.schema, root) + (parameter.required ? '' : ', optional')),
         prose(parameter.description)]);
       const body = get.responses['200']?.content?.['application/json']?.schema;
       const rows = body ? properties(body, root) : [];
       by('routes').append(element('article', {},
-        element('h3', {}, code(`GET ${path}`)), element('p', {}, ...prose(get.summary)),
+        element('h3', {}, code(`${operations.get ? 'GET' : 'POST'} ${path}`)), element('p', {}, ...prose(get.summary)),
         parameters.length ? table(['Parameter', 'Type', 'Meaning'], parameters) : undefined,
         rows.length ? table(['Answer', 'Type', 'Meaning'], rows) : undefined));
     }

@@ -24,7 +24,7 @@ use super::*;
 use crate::{
     access::Admission,
     delivery::{self, Delivery, SubscriptionLimits},
-    hub::{self, FeedReport, Hub},
+    hub::{self, FeedReport, Hub, Receipt, Refusal, Submission},
     market::{Breaker, Data, Decimal, State, Tick, Topic},
     protocol::code::{ErrorBody, ErrorCode},
     session::Settings,
@@ -53,6 +53,21 @@ struct Answer {
 /// Feeds that are as a test says.
 #[derive(Default)]
 struct Feeds(Mutex<Vec<FeedReport>>);
+
+/// Takes nothing: no push feed has a key.
+struct Nobody;
+
+impl Intake for Nobody {
+    fn is_open(&self) -> bool {
+        false
+    }
+    fn knows(&self, _: &str) -> bool {
+        false
+    }
+    fn publish(&self, _: &str, _: &[Submission]) -> Result<Vec<Receipt>, Refusal> {
+        Err(Refusal::WrongKey)
+    }
+}
 
 /// Refuses every handshake, as a full server does, or panics when asked to.
 struct Door;
@@ -106,6 +121,7 @@ fn site_with(public_origins: &[&str]) -> Site {
     let router = router(Context {
         reader: delivery.reader().clone(),
         health: feeds.clone(),
+        intake: Arc::new(Nobody),
         telemetry: telemetry.clone(),
         shutdown,
         origins: Origins::new("127.0.0.1:8080".parse().unwrap(), &public),

@@ -114,6 +114,20 @@ async fn the_request_carries_path_query_key_and_agent() {
 }
 
 #[tokio::test]
+async fn without_a_path_an_address_is_asked_as_it_was_written() {
+    let echo = |RawQuery(query): RawQuery| async move { query.unwrap_or_default() };
+    let address = serve(Router::new().route("/a/b/", get(echo))).await;
+    let request = Request {
+        query: vec![("n".into(), "1".to_owned())],
+        secret_query: vec![("key".into(), Secret::new("a&b"))],
+        ..Request::default()
+    };
+    let http = http(&format!("http://{address}/a/b/?x=%2F"), 5_000, true);
+    let body = http.fetch(&request, None).await.unwrap().body.unwrap();
+    assert_eq!(body, "x=%2F&n=1&key=a%26b");
+}
+
+#[tokio::test]
 async fn a_request_with_a_body_posts_it_as_json() {
     let echo = |headers: Headers, body: String| async move {
         let header = |name| headers[name].to_str().unwrap().to_owned();

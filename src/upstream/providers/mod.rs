@@ -9,12 +9,14 @@ mod defillama;
 mod etherscan;
 mod evm;
 mod fear_greed;
+mod json;
 mod kraken;
 mod markets;
 mod mempool;
 mod number;
 mod row;
 mod token_metrics;
+pub mod value;
 mod withhold;
 
 #[cfg(test)]
@@ -24,6 +26,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 
+pub use self::json::{At, Mistake, mistakes};
 use crate::{
     market::{Reason, Tick},
     units::{Micros, Secret},
@@ -91,13 +94,32 @@ impl Batch {
     }
 }
 
+/// What a feed sends that must not be told to anybody else.
+#[derive(Debug, Clone, Default)]
+pub struct Secrets {
+    /// The key that the API wants.
+    pub api_key: Option<Secret>,
+    /// Headers by name.
+    pub headers: Vec<(String, Secret)>,
+    /// Query pairs by name.
+    pub query: Vec<(String, Secret)>,
+}
+
+impl Secrets {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        let named = self.headers.iter().chain(&self.query).map(|(_, secret)| secret);
+        self.api_key.iter().chain(named)
+    }
+}
+
 /// The provider of a feed.
 ///
 /// # Errors
 /// Names the key of `feed` that is wrong, and what it may be.
-pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provider>, String> {
-    let key = api_key.clone();
-    let provider: Box<dyn Provider> = match feed.provider {
+pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, String> {
+    let key = secrets.api_key.clone();
+    let mut provider: Box<dyn Provider> = match feed.provider {
         ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
         ProviderKind::Binance => Box::new(binance::Binance::new(feed)?),
         ProviderKind::Coinbase => Box::new(coinbase::Coinbase::new(feed)?),
@@ -108,14 +130,15 @@ pub fn build(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Box<dyn Provi
         ProviderKind::Etherscan => Box::new(etherscan::Etherscan::new(feed, key)?),
         ProviderKind::Evm => Box::new(evm::Evm::new(feed, key)?),
         ProviderKind::FearGreed => Box::new(fear_greed::FearGreed::new(feed)?),
-        ProviderKind::Synthetic => {
-            return Err("`provider` synthetic has no upstream to poll".to_owned());
+        ProviderKind::Json => Box::new(json::Json::new(feed, secrets)?),
+        ProviderKind::Synthetic | ProviderKind::Push => {
+            return Err(format!("`provider` {} has no upstream to poll", feed.provider));
         }
     };
-    Ok(match api_key {
-        Some(key) => Box::new(withhold::Withhold::new(provider, key)),
-        None => provider,
-    })
+    for secret in secrets.iter() {
+        provider = Box::new(withhold::Withhold::new(provider, secret.clone()));
+    }
+    Ok(provider)
 }
 
 /// One API's requests and answers for one feed.

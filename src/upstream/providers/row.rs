@@ -71,12 +71,7 @@ impl<'a> Row<'a> {
 
     /// A field that is a time: RFC 3339, or a date or date and time that is meant in UTC.
     pub(super) fn date(&self, key: &str) -> Option<Micros> {
-        let text = self.text(key)?;
-        let timestamp = text.parse::<Timestamp>().or_else(|_| {
-            let date: civil::DateTime = text.parse()?;
-            Offset::UTC.to_timestamp(date)
-        });
-        timestamp.ok().map(Timestamp::as_microsecond)
+        date(&self.text(key)?)
     }
 
     /// The fields of `data` in the order of `fields`, each our name and the upstream's key. The
@@ -101,6 +96,15 @@ impl<'a> Row<'a> {
             }
         }
     }
+}
+
+/// A time as text: RFC 3339, or a date or date and time that is meant in UTC.
+pub(super) fn date(text: &str) -> Option<Micros> {
+    let timestamp = text.parse::<Timestamp>().or_else(|_| {
+        let date: civil::DateTime = text.parse()?;
+        Offset::UTC.to_timestamp(date)
+    });
+    timestamp.ok().map(Timestamp::as_microsecond)
 }
 
 #[cfg(test)]

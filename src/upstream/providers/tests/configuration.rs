@@ -7,7 +7,7 @@ fn refused(cases: &[(&str, &str, &str)]) {
     for (provider, rest, expected) in cases {
         let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
         let feed: FeedConfig = toml::from_str(&text).unwrap();
-        assert_eq!(build(&feed, None).err().as_deref(), Some(*expected));
+        assert_eq!(build(&feed, &Secrets::default()).err().as_deref(), Some(*expected));
     }
 }
 
@@ -88,14 +88,14 @@ fn a_wrong_configuration_names_its_key() {
     ];
     refused(&cases);
     let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
-    let error = build(&toml::from_str(dotted).unwrap(), None).err().unwrap();
+    let error = build(&toml::from_str(dotted).unwrap(), &Secrets::default()).err().unwrap();
     assert!(error.starts_with("`name` "), "{error}");
 }
 
 #[test]
 fn etherscan_is_asked_only_about_chains_that_have_an_id() {
     let devnet = "name = 'x'\nprovider = 'etherscan'\nchain = 'devnet'";
-    let error = build(&toml::from_str(devnet).unwrap(), None).err().unwrap();
+    let error = build(&toml::from_str(devnet).unwrap(), &Secrets::default()).err().unwrap();
     assert!(error.starts_with("`chain`: \"devnet\" is not one of ethereum, "), "{error}");
 }
 

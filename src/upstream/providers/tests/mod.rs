@@ -3,6 +3,7 @@
 
 mod any_answer;
 mod configuration;
+mod json;
 mod lookup;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
@@ -13,7 +14,7 @@ use serde::Deserialize;
 use super::*;
 use crate::market::Value;
 
-const PROVIDERS: [&str; 10] = [
+const PROVIDERS: [&str; 11] = [
     "binance",
     "coinbase",
     "coingecko",
@@ -21,6 +22,7 @@ const PROVIDERS: [&str; 10] = [
     "etherscan",
     "evm",
     "fear_greed",
+    "json",
     "kraken",
     "mempool",
     "token_metrics",
@@ -87,7 +89,8 @@ fn provider(config: &FeedConfig) -> Box<dyn Provider> {
             | ProviderKind::Etherscan
             | ProviderKind::Evm
     );
-    build(config, takes_a_key.then(|| Secret::new(KEY))).unwrap()
+    let api_key = takes_a_key.then(|| Secret::new(KEY));
+    build(config, &Secrets { api_key, ..Secrets::default() }).unwrap()
 }
 
 fn response(body: impl Into<Bytes>) -> Response {
