@@ -175,13 +175,14 @@ async fn prices_signals_and_chain_metrics_flow_from_the_sandbox() {
     let mut client = crate::support::Client::connect(app.address()).await;
     client.subscribe(&[">"], json!({})).await;
     let mut kinds = std::collections::BTreeSet::new();
-    while kinds.len() < 4 {
+    let expected = ["candle", "market", "onchain", "price", "signal", "status"];
+    while kinds.len() < expected.len() {
         let event = client.event().await;
         if let Some(topic) = event["topic"].as_str() {
             kinds.insert(topic.split('.').next().unwrap().to_owned());
         }
     }
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["onchain", "price", "signal", "status"]);
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), expected);
     assert!(app.stop().await);
 }
 
