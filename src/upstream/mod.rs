@@ -10,6 +10,7 @@ mod address;
 mod backoff;
 mod breaker;
 mod budget;
+mod build;
 mod calendar;
 pub mod chains;
 mod clock;
@@ -33,24 +34,20 @@ mod supervise;
 mod synthetic;
 mod validate;
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use tokio::time::Instant;
 use tracing::Instrument;
-use url::Url;
 
 use self::{
-    budget::Budgets,
+    build::{Builder, Kind, Runner},
     clock::Clock,
-    config::{ConsolidateConfig, FeedConfig, ProviderKind},
+    config::{ConsolidateConfig, FeedConfig},
     consolidate::Consolidator,
-    feed::{Feed, Identity},
-    fetch::Fetch,
+    feed::Feed,
     freshness::Sweep,
-    http::{Clients, Target},
     metrics::Metrics,
-    poll::{Factory, Poll},
-    providers::Secrets,
+    poll::Poll,
     publish::Publisher,
     push::{Desk, Lane},
     supervise::supervise,
@@ -58,14 +55,11 @@ use self::{
 };
 use crate::{
     hub::{FeedHealth, FeedReport, Hub, Intake},
-    market::{Pattern, Source, Topic},
+    market::Source,
     shutdown::{Shutdown, Tasks},
     telemetry::Telemetry,
-    units::{Micros, Secret},
+    units::Micros,
 };
-
-/// A base URL that begins so is a path of the sandbox.
-const SANDBOX: &str = "sandbox:";
 
 /// What the feeds need from others.
 pub struct Deps {
@@ -97,25 +91,6 @@ pub struct Upstream {
     desk: Arc<Desk>,
 }
 
-/// One feed with all that its task needs.
-struct Runner {
-    feed: Arc<Feed>,
-    config: FeedConfig,
-    kind: Kind,
-}
-
-impl Runner {
-    fn has_key(&self, key: &Secret) -> bool {
-        matches!(&self.kind, Kind::Push { key: Some(own), .. } if own == key)
-    }
-}
-
-enum Kind {
-    Synthetic,
-    Push { key: Option<Secret>, allowed: Vec<Pattern> },
-    Poll { fetch: Arc<dyn Fetch>, factory: Factory },
-}
-
 /// Reports on the feeds.
 struct Health(Arc<[Arc<Feed>]>);
 
@@ -130,13 +105,7 @@ impl Upstream {
         deps: Deps,
     ) -> Result<Self, BuildError> {
         Metrics::describe(&deps.telemetry);
-        let mut builder = Builder {
-            clock: Clock::wall(),
-            budgets: Budgets::default(),
-            clients: Clients::default(),
-            names: HashSet::new(),
-            deps,
-        };
+        let mut builder = Builder::new(deps);
         let mut runners = Vec::with_capacity(feeds.len());
         for config in feeds {
             let feed = config.name.clone();
@@ -229,101 +198,6 @@ impl Upstream {
 fn spawn(tasks: &Tasks, feed: &Feed, work: impl Future<Output = ()> + Send + 'static) {
     let span = tracing::info_span!("feed", name = %feed.name());
     tasks.spawn("feed", work.instrument(span));
-}
-
-/// What feeds share while they are set up.
-struct Builder {
-    clock: Clock,
-    budgets: Budgets,
-    clients: Clients,
-    names: HashSet<String>,
-    deps: Deps,
-}
-
-impl Builder {
-    fn runner(&mut self, config: FeedConfig) -> Result<Runner, String> {
-        if config.name.contains('.') {
-            return Err("a name has no dot: it is one token of a topic".to_owned());
-        }
-        let status =
-            Topic::parse(&format!("status.{}", config.name)).map_err(|error| error.to_string())?;
-        if !self.names.insert(config.name.clone()) {
-            return Err("another feed has this name".to_owned());
-        }
-        if config.every.0 < Duration::from_millis(10) {
-            return Err("`every` is at least 10ms".to_owned());
-        }
-        let (kind, budget) = match config.provider {
-            ProviderKind::Synthetic => (Kind::Synthetic, None),
-            ProviderKind::Push => (push(&config)?, None),
-            _ => self.poll(&config)?,
-        };
-        let pushed = matches!(kind, Kind::Push { .. });
-        let identity = Identity {
-            name: config.name.as_str().into(),
-            status,
-            provider: config.provider.name(),
-            required: config.required,
-            interval: if pushed { Duration::ZERO } else { config.every.0 },
-            stale_after: config.stale_after().as_us(),
-        };
-        let metrics = Metrics::new(&self.deps.telemetry, &config.name);
-        let hub = self.deps.hub.clone();
-        let feed = Arc::new(Feed::new(identity, hub, self.clock.clone(), budget, metrics));
-        Ok(Runner { feed, config, kind })
-    }
-
-    fn poll(&mut self, config: &FeedConfig) -> Result<(Kind, Option<budget::Share>), String> {
-        let secrets = secrets::read(config)?;
-        let target = self.target(config)?;
-        if secrets.iter().next().is_some()
-            && target.base.scheme() == "http"
-            && !target.allow_private
-        {
-            return Err("a key is not sent over plain http".to_owned());
-        }
-        let host = target.base.host_str().unwrap_or_default().to_owned();
-        let share = config.budget.as_ref().map(|budget| {
-            let host = budget.host.as_deref().unwrap_or(&host);
-            let now = Instant::now().into_std();
-            let telemetry = &self.deps.telemetry;
-            self.budgets.share(host, secrets.iter().next(), budget, telemetry, now)
-        });
-        let fetch: Arc<dyn Fetch> = Arc::new(self.clients.http(target)?);
-        // Made once here, so that a mistake in the configuration is told before anything starts.
-        drop(providers::build(config, &secrets)?);
-        let kind = Kind::Poll { fetch, factory: factory(config.clone(), secrets) };
-        Ok((kind, share))
-    }
-
-    fn target(&self, config: &FeedConfig) -> Result<Target, String> {
-        let text = config.base_url().unwrap_or_default();
-        let sandboxed = text.strip_prefix(SANDBOX);
-        let text = match (sandboxed, &self.deps.sandbox_url) {
-            (None, _) => text.to_owned(),
-            (Some(path), Some(url)) => format!("{}{path}", url.trim_end_matches('/')),
-            (Some(_), None) => return Err("the sandbox that it asks does not run".to_owned()),
-        };
-        let base = Url::parse(&text).map_err(|error| format!("its address is no URL: {error}"))?;
-        Ok(Target {
-            base,
-            timeout: config.timeout.0,
-            allow_private: config.allow_private || sandboxed.is_some(),
-        })
-    }
-}
-
-fn push(config: &FeedConfig) -> Result<Kind, String> {
-    let key = config.key.as_ref().map(|source| source.read()).transpose()?;
-    let pattern = |text: &String| {
-        Pattern::parse(text).map_err(|error| format!("`topics` has {text:?}: {error}"))
-    };
-    let allowed = config.topic_patterns().iter().map(pattern).collect::<Result<_, _>>()?;
-    Ok(Kind::Push { key, allowed })
-}
-
-fn factory(config: FeedConfig, secrets: Secrets) -> Factory {
-    Box::new(move || providers::build(&config, &secrets))
 }
 
 impl FeedHealth for Health {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::{
     hub,
@@ -66,17 +68,8 @@ fn a_key_does_not_go_over_plain_http() {
 fn the_sandbox_is_a_base_url_that_may_be_private() {
     let telemetry = Telemetry::new().unwrap();
     let hub = Hub::new(hub::Config::default(), 1, "e".into(), &telemetry);
-    let builder = Builder {
-        clock: Clock::wall(),
-        budgets: Budgets::default(),
-        clients: Clients::default(),
-        names: HashSet::new(),
-        deps: Deps {
-            hub: Arc::new(hub),
-            telemetry,
-            sandbox_url: Some("http://127.0.0.1:4321".to_owned()),
-        },
-    };
+    let sandbox_url = Some("http://127.0.0.1:4321".to_owned());
+    let builder = Builder::new(Deps { hub: Arc::new(hub), telemetry, sandbox_url });
     let target = |base: &str| {
         let toml = format!("name = 'x'\nprovider = 'binance'\nbase_url = '{base}'");
         builder.target(&feed(&toml)).unwrap()
