@@ -11,6 +11,7 @@ use super::{
     index::{Index, Now, Touched},
     marks::Mark,
     offer::Offer,
+    turns::Spread,
 };
 use crate::{
     hub::{Event, Issued, StatusChange},
@@ -23,7 +24,7 @@ const OFFERS: usize = 16_384;
 
 impl Index {
     /// Passes events on, until about `OFFERS` offers were made. Returns how many events that were.
-    pub(super) fn dispatch(&mut self, events: &[Event], now: Now, touched: &mut Touched) -> usize {
+    pub(super) fn dispatch(&mut self, events: &[Event], now: Now, touched: &mut Spread) -> usize {
         // Left over only where the last batch ended in a panic.
         self.marks.clear();
         let mut offers = Vec::with_capacity(events.len());
@@ -34,46 +35,50 @@ impl Index {
             }
             done += 1;
             match event {
-                Event::Update(issued) if self.mark(issued, offers.len()) => {
-                    offers.push(Offer::new(issued));
+                Event::Update(issued) => {
+                    if let Some(members) = self.mark(issued, offers.len()) {
+                        offers.push((Offer::new(issued), members));
+                        continue;
+                    }
                 }
-                // Whatever is not simply the next update of a topic keeps its place behind those
-                // that came before it.
-                _ => {
-                    self.hand_over(&mut offers, now, touched);
-                    self.dispatch_one(event, now, touched);
-                }
+                Event::Status(_) => {}
             }
+            // Whatever is not simply the next update of a topic keeps its place behind those that
+            // came before it.
+            self.hand_over(&mut offers, now, touched);
+            self.dispatch_one(event, now, touched);
         }
         self.hand_over(&mut offers, now, touched);
         done
     }
 
-    /// Marks an update for everyone who gets it, where it is the next of its topic.
-    fn mark(&mut self, issued: &Issued, offer: usize) -> bool {
+    /// Marks an update for everyone who gets it, where it is the next of its topic. Returns how many
+    /// they are.
+    fn mark(&mut self, issued: &Issued, offer: usize) -> Option<usize> {
         let entry = self.topics.get_mut(issued.id as usize).and_then(Option::as_mut);
         let next = entry.filter(|entry| issued.update.seq == entry.position + 1);
-        let Some(entry) = next.filter(|entry| !entry.members.is_empty()) else {
-            return false;
-        };
-        let Ok(offer) = u32::try_from(offer) else { return false };
+        let entry = next.filter(|entry| !entry.members.is_empty())?;
+        let offer = u32::try_from(offer).ok()?;
         entry.position += 1;
         for member in &entry.members {
             self.marks.push(member.client, Mark { view: member.view, offer });
         }
-        true
+        Some(entry.members.len())
     }
 
     /// Offers what was marked.
-    fn hand_over(&mut self, offers: &mut Vec<Offer<'_>>, now: Now, touched: &mut Touched) {
+    fn hand_over(&mut self, offers: &mut Vec<(Offer<'_>, usize)>, now: Now, touched: &mut Spread) {
         for key in self.marks.clients() {
             let Some(client) = self.clients.get(*key as usize) else { continue };
-            let marked = self.marks.of(*key);
-            let marked = marked
-                .filter_map(|mark| offers.get(mark.offer as usize).map(|offer| (mark.view, offer)));
+            let mut fewest = usize::MAX;
+            let marked = self.marks.of(*key).filter_map(|mark| {
+                let (offer, members) = offers.get(mark.offer as usize)?;
+                fewest = fewest.min(*members);
+                Some((mark.view, offer))
+            });
             let defers = self.defers_latest;
             match guarded(client, |client| client.offer(marked, defers, now.instant)) {
-                Some(Due::Now) => touched.push(client.clone()),
+                Some(Due::Now) => touched.with(fewest).push(client.clone()),
                 Some(Due::Later) => self.deferred.push(client.clone()),
                 Some(Due::Known) | None => {}
             }
@@ -82,14 +87,14 @@ impl Index {
         offers.clear();
     }
 
-    fn dispatch_one(&mut self, event: &Event, now: Now, touched: &mut Touched) {
+    fn dispatch_one(&mut self, event: &Event, now: Now, touched: &mut Spread) {
         match event {
             Event::Update(issued) => self.dispatch_update(issued, now, touched),
             Event::Status(change) => self.dispatch_status(change, touched),
         }
     }
 
-    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now, touched: &mut Touched) {
+    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now, touched: &mut Spread) {
         if self.entry(issued.id).is_none() {
             let Some(slot) = self.hub.topic(issued.update.topic.as_str()) else {
                 return;
@@ -105,6 +110,7 @@ impl Index {
             entry.position = entry.position.max(issued.update.seq);
             return;
         }
+        let touched = touched.with(entry.members.len());
         if issued.update.seq == entry.position + 1 {
             entry.offer(clients, issued, now.instant, touched);
         } else if issued.update.seq > entry.position {
@@ -112,12 +118,13 @@ impl Index {
         }
     }
 
-    fn dispatch_status(&mut self, change: &Arc<StatusChange>, touched: &mut Touched) {
+    fn dispatch_status(&mut self, change: &Arc<StatusChange>, touched: &mut Spread) {
         if self.entry(change.slot.id()).is_none() {
             self.discover(&change.slot);
         }
         let clients = &self.clients;
         if let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) {
+            let touched = touched.with(entry.members.len());
             entry.tell(clients, change, touched);
         }
     }

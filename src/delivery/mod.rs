@@ -23,6 +23,7 @@ mod stage;
 mod subscribe;
 mod symbols;
 mod tally;
+mod turns;
 mod view;
 
 #[cfg(test)]

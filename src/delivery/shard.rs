@@ -29,6 +29,7 @@ use super::{
     options::Options,
     rows::{SubscribeRow, UnsubscribeRow},
     subscribe::{self, SubscriptionLimits, Terms},
+    turns::{Spread, Turns},
 };
 use crate::{
     hub::{Event, Hub},
@@ -39,8 +40,9 @@ use crate::{
 
 /// Events taken from the channel before the clients that they touched are written to.
 const BATCH: usize = 256;
-/// Clients written to before other tasks of the shard get their turn: some 300 µs.
-const FLUSHES: usize = 64;
+/// How often events are taken from the channel while clients are being written to: the larger a
+/// batch, the less it costs to pass on, and the longer it waited.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// A fault that comes back at once must not take the whole core.
 const RESTART_AFTER: Duration = Duration::from_millis(10);
 
@@ -115,10 +117,8 @@ impl Shard {
         let mut again = false;
         loop {
             let run = async {
-                if again {
-                    self.recover().await;
-                }
-                self.run(&mut receiver).await;
+                let turns = if again { self.recover() } else { Turns::default() };
+                self.run(&mut receiver, turns).await;
             };
             if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
                 return;
@@ -131,77 +131,75 @@ impl Shard {
 
     /// As [`Shard::resync`], and writes to everyone: who was due when the loop panicked is taken
     /// for due still, and would not be written to by what comes next.
-    async fn recover(&self) {
-        let now = Now::read();
-        let mut everyone = {
-            let mut index = self.index.lock();
-            index.resync(now, &mut Touched::new());
-            index.clients.iter().map(|(_, client)| client.clone()).collect()
-        };
-        flush(&mut everyone, now.instant).await;
+    fn recover(&self) -> Turns {
+        let mut index = self.index.lock();
+        index.resync(Now::read(), &mut Touched::new());
+        let mut turns = Turns::default();
+        turns.add_wide(index.clients.iter().map(|(_, client)| client.clone()).collect());
+        turns
     }
 
-    async fn run(&self, receiver: &mut Receiver<Event>) {
+    async fn run(&self, receiver: &mut Receiver<Event>, mut turns: Turns) {
         let mut batch = Vec::with_capacity(BATCH);
         // When the clients that were deferred must be flushed.
         let mut due: Option<Instant> = None;
+        let mut looked = Instant::now();
+        // Whether the channel has lost something that comes after the batch.
+        let mut lagged = false;
         loop {
-            let received = tokio::select! {
-                biased;
-                () = passed(due) => {
-                    due = None;
-                    let mut deferred = std::mem::take(&mut self.index.lock().deferred);
-                    flush(&mut deferred, Instant::now()).await;
-                    continue;
+            if turns.is_empty() && batch.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = passed(due) => {}
+                    received = receiver.recv() => match received {
+                        Ok(event) => {
+                            batch.push(event);
+                            if !self.coalesce.is_zero() {
+                                tokio::time::sleep(self.coalesce).await;
+                            }
+                        }
+                        Err(RecvError::Lagged(_)) => lagged = true,
+                        Err(RecvError::Closed) => return,
+                    },
                 }
-                received = receiver.recv() => received,
-            };
-            match received {
-                Ok(event) => batch.push(event),
-                Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "a shard fell behind and catches up from history");
-                    self.resync().await;
-                    continue;
+            } else {
+                tokio::task::yield_now().await;
+            }
+            let now = Instant::now();
+            if due.is_some_and(|due| due <= now) {
+                due = None;
+                turns.add_wide(std::mem::take(&mut self.index.lock().deferred));
+            }
+            if turns.is_empty() || now >= looked + LOOK_EVERY {
+                looked = now;
+                lagged = lagged || !take_all(receiver, &mut batch);
+                self.dispatch(&mut batch, &mut turns);
+                if lagged && batch.is_empty() {
+                    lagged = false;
+                    turns.add_wide(self.resync());
                 }
-                Err(RecvError::Closed) => return,
-            }
-            if !self.coalesce.is_zero() {
-                tokio::time::sleep(self.coalesce).await;
-            }
-            let mut lagged = false;
-            while batch.len() < BATCH && !lagged {
-                match receiver.try_recv() {
-                    Ok(event) => batch.push(event),
-                    Err(TryRecvError::Lagged(_)) => lagged = true,
-                    Err(_) => break,
+                if due.is_none() && !self.index.lock().deferred.is_empty() {
+                    due = Some(now + self.latest);
                 }
             }
-            self.dispatch(&mut batch).await;
-            if lagged {
-                self.resync().await;
-            }
-            if due.is_none() && !self.index.lock().deferred.is_empty() {
-                due = Some(Instant::now() + self.latest);
-            }
+            turns.take(now);
         }
     }
 
-    async fn dispatch(&self, batch: &mut Vec<Event>) {
-        let mut touched = Touched::new();
-        let mut done = 0;
-        while let Some(events) = batch.get(done..).filter(|events| !events.is_empty()) {
-            let now = Now::read();
-            done += self.index.lock().dispatch(events, now, &mut touched);
-            flush(&mut touched, now.instant).await;
-        }
-        batch.clear();
+    /// Passes on as much of the batch as takes no longer than a turn.
+    fn dispatch(&self, batch: &mut Vec<Event>, turns: &mut Turns) {
+        let mut touched = Spread::default();
+        let done = self.index.lock().dispatch(batch, Now::read(), &mut touched);
+        batch.drain(..done);
+        turns.add(touched);
     }
 
-    async fn resync(&self) {
+    /// Takes from the rings what the channel has lost.
+    fn resync(&self) -> Touched {
+        tracing::warn!("a shard fell behind and catches up from history");
         let mut touched = Touched::new();
-        let now = Now::read();
-        self.index.lock().resync(now, &mut touched);
-        flush(&mut touched, now.instant).await;
+        self.index.lock().resync(Now::read(), &mut touched);
+        touched
     }
 
     pub(super) fn attach(&self, client: Arc<Client>) {
@@ -247,13 +245,16 @@ async fn passed(moment: Option<Instant>) {
     }
 }
 
-async fn flush(touched: &mut Touched, now: Instant) {
-    for (index, client) in touched.drain(..).enumerate() {
-        if index > 0 && index % FLUSHES == 0 {
-            tokio::task::yield_now().await;
+/// Takes what waits, up to a batch. `false` when the channel has lost some of it.
+fn take_all(receiver: &mut Receiver<Event>, batch: &mut Vec<Event>) -> bool {
+    while batch.len() < BATCH {
+        match receiver.try_recv() {
+            Ok(event) => batch.push(event),
+            Err(TryRecvError::Lagged(_)) => return false,
+            Err(_) => break,
         }
-        client.flush_apart(now);
     }
+    true
 }
 
 impl std::fmt::Debug for Shard {

@@ -16,6 +16,7 @@ use crate::{
         index::{Index, Now, Touched},
         metrics::{Metrics, TransportKind},
         subscribe::{self, Terms},
+        turns::Spread,
     },
     hub::{Config, Event, Hub, Outcome, Trouble},
     market::{Data, Decimal, Reason, Tick, Topic},
@@ -212,24 +213,25 @@ impl World {
     /// The shard takes one event out of its channel and writes to whom it touches.
     pub(super) fn pump_one(&mut self) -> Option<Event> {
         let event = self.outlet.try_recv().ok()?;
-        let mut touched = Touched::new();
-        let now = self.now();
-        self.index.dispatch(std::slice::from_ref(&event), now, &mut touched);
-        self.flush(touched);
+        self.dispatch(std::slice::from_ref(&event));
         Some(event)
     }
 
     /// The shard takes everything out of its channel, as one batch.
     pub(super) fn pump(&mut self) -> Vec<Event> {
-        let mut touched = Touched::new();
-        let now = self.now();
         let events: Vec<_> = std::iter::from_fn(|| self.outlet.try_recv().ok()).collect();
-        let mut rest = &events[..];
-        while !rest.is_empty() {
-            rest = &rest[self.index.dispatch(rest, now, &mut touched)..];
-        }
-        self.flush(touched);
+        self.dispatch(&events);
         events
+    }
+
+    fn dispatch(&mut self, mut events: &[Event]) {
+        let mut touched = Spread::default();
+        let now = self.now();
+        while !events.is_empty() {
+            events = &events[self.index.dispatch(events, now, &mut touched)..];
+        }
+        self.flush(touched.narrow);
+        self.flush(touched.wide);
     }
 
     /// The channel is overrun: what is in it is lost, and the shard catches up from history.
