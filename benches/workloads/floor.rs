@@ -14,8 +14,9 @@ use crate::{handshake, servers::Load};
 
 /// As many writers as Tickwire has shards on the machine of the tables.
 const WRITERS: usize = 2;
-/// The pace of Tickwire's synthetic feed.
-const BATCH_EVERY: Duration = Duration::from_millis(1);
+/// The pace of Tickwire's synthetic feed, which rests for a millisecond at least and is woken by a
+/// timer that counts in whole ones: with a quicker pace, more writes would be compared with fewer.
+pub const BATCH_EVERY: Duration = Duration::from_millis(2);
 const FRAMES_PER_WRITE: usize = 64;
 /// Frames that wait for one client: beyond them it loses the oldest.
 const WAITING_MAX: usize = 256;

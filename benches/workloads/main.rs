@@ -2,8 +2,10 @@
 //! broadcast receiver for each connection) and Tickwire, in one run, as ratios.
 //!
 //! `cargo bench --bench workloads` runs W1 to W6; `-- W1 W2` some; `-- growth` how the ratio to the
-//! floor changes with connections and topics; `-- idle` what updates cost that nobody wants; `-- coalesce`
-//! what waiting buys and costs; `-- --rounds 5 --seconds 5` sets how often and how long. Servers are processes of their own, so that their CPU time is theirs alone.
+//! floor changes with connections and topics; `-- most` how many deliveries a second each server
+//! comes to, and how late they are at 80 % of that; `-- idle` what updates cost that nobody wants;
+//! `-- coalesce` what waiting buys and costs; `-- --rounds 5 --seconds 5` sets how often and how
+//! long. Servers are processes of their own, so that their CPU time is theirs alone.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,9 +25,16 @@ mod handshake;
 mod plain;
 mod servers;
 
+use std::time::Duration;
+
 use serde_json::Value;
 use servers::{Kind, Server};
 use tickwire::cli::{BenchArgs, bench};
+
+/// Seconds before anything is measured.
+const WARM_UP: u64 = 2;
+/// A server whose updates are later than this has fallen behind.
+const BEHIND_MS: f64 = 50.0;
 
 /// One workload.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +50,8 @@ pub struct Workload {
     filters: usize,
     /// `delivery.coalesce` of Tickwire, in milliseconds.
     coalesce_ms: u32,
+    /// `delivery.queue_updates` of Tickwire.
+    queue_updates: u32,
 }
 
 /// Nothing unusual, to be changed where a workload is unusual.
@@ -55,6 +66,7 @@ const USUAL: Workload = Workload {
     stalled: 0,
     filters: 0,
     coalesce_ms: 0,
+    queue_updates: 256,
 };
 
 /// As many deliveries a second at every number of connections.
@@ -103,6 +115,8 @@ const WORKLOADS: [Workload; 6] = [
         topics: 1,
         topics_per_connection: 1,
         rate: 20_000,
+        // What the channel of the plain design holds.
+        queue_updates: 4096,
         ..USUAL
     },
     Workload {
@@ -141,6 +155,8 @@ const WORKLOADS: [Workload; 6] = [
 #[derive(Debug, Clone, Copy)]
 struct Figures {
     cpu_us: f64,
+    /// The part of the server's time that it spent in its own code, in per cent.
+    user: f64,
     per_second: f64,
     p99_ms: f64,
     lost: f64,
@@ -164,9 +180,16 @@ fn main() {
     if asked("idle") {
         return idle(seconds as u64);
     }
+    if asked("most") {
+        return [Kind::Floor, Kind::Plain, Kind::Tickwire]
+            .iter()
+            .for_each(|kind| most(*kind, seconds as u64));
+    }
     println!("medians of {rounds} interleaved rounds of {seconds} s; server CPU per update\n");
-    println!("| workload | server | µs/update | of floor | updates/s | p99 ms | lost | KiB/conn |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| workload | server | µs/update | of floor | user % | updates/s | p99 ms | lost | KiB/conn |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
     if asked("growth") {
         for workload in CONNECTIONS.iter().chain(&TOPICS) {
             compare(workload, rounds, seconds as u64, &[Kind::Floor, Kind::Tickwire]);
@@ -177,7 +200,7 @@ fn main() {
         for coalesce_ms in [0, 1, 5, 10, 20] {
             for workload in &WORKLOADS[..2] {
                 let workload = Workload { coalesce_ms, ..*workload };
-                println!("| coalesce {coalesce_ms} ms | | | | | | | |");
+                println!("| coalesce {coalesce_ms} ms | | | | | | | | |");
                 compare(&workload, rounds, seconds as u64, &[Kind::Tickwire]);
             }
         }
@@ -201,11 +224,49 @@ fn idle(seconds: u64) {
     let server = Server::start(Kind::Tickwire, &workload);
     let wait = |seconds| std::thread::park_timeout(std::time::Duration::from_secs(seconds));
     wait(1);
-    let before = server.cpu();
+    let cpu = || servers::cpu(server.pid()).iter().sum::<Duration>();
+    let before = cpu();
     let started = std::time::Instant::now();
     wait(seconds);
-    let share = (server.cpu() - before).as_secs_f64() / started.elapsed().as_secs_f64();
+    let share = (cpu() - before).as_secs_f64() / started.elapsed().as_secs_f64();
     println!("no subscribers, 1,000 updates/s: {:.2} % of a core", share * 100.0);
+}
+
+/// The most updates a second that a server passes on to 200 connections without loss and without
+/// falling behind, and how late they are at 80 % of that.
+fn most(kind: Kind, seconds: u64) {
+    let at = |rate: u32| measure(&Workload { rate, ..WORKLOADS[2] }, kind, seconds);
+    let (mut rate, mut reached) = (10_000, None);
+    loop {
+        let figures = at(rate);
+        let offered = f64::from(rate) * WORKLOADS[2].connections as f64;
+        let kept_up = figures.lost == 0.0
+            && figures.per_second > 0.97 * offered
+            && figures.p99_ms < BEHIND_MS;
+        if !kept_up {
+            let (name, lost) = (kind.name(), figures.lost);
+            let (missed, p99) = (offered - figures.per_second, figures.p99_ms);
+            println!(
+                "{name}: {rate} updates/s are too many: {lost} lost, {missed:.0}/s late, p99 {p99:.1} ms"
+            );
+            break;
+        }
+        reached = Some((rate, figures));
+        rate = rate * 6 / 5;
+    }
+    let Some((rate, figures)) = reached else {
+        return println!("{}: less than {rate} updates/s", kind.name());
+    };
+    let calm = at(rate * 4 / 5);
+    println!(
+        "{}: {:.2} million deliveries/s at {:.2} µs, p99 {:.1} ms; at 80 % of that p99 {:.1} ms, {:.0} lost",
+        kind.name(),
+        figures.per_second / 1e6,
+        figures.cpu_us,
+        figures.p99_ms,
+        calm.p99_ms,
+        calm.lost,
+    );
 }
 
 fn compare(workload: &Workload, rounds: usize, seconds: u64, kinds: &[Kind]) {
@@ -215,15 +276,16 @@ fn compare(workload: &Workload, rounds: usize, seconds: u64, kinds: &[Kind]) {
             runs.push(measure(workload, *kind, seconds));
         }
     }
-    println!("| **{}** {} | | | | | | | |", workload.name, workload.what);
+    println!("| **{}** {} | | | | | | | | |", workload.name, workload.what);
     let floor = median(&runs[0], |run| run.cpu_us);
     for (kind, runs) in kinds.iter().zip(&runs) {
         let cpu = median(runs, |run| run.cpu_us);
         println!(
-            "| | {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} |",
+            "| | {} | {:.2} | {:.2} | {:.0} | {:.0} | {:.2} | {:.0} | {:.1} |",
             kind.name(),
             cpu,
             cpu / floor,
+            median(runs, |run| run.user),
             median(runs, |run| run.per_second),
             median(runs, |run| run.p99_ms),
             median(runs, |run| run.lost),
@@ -248,7 +310,7 @@ fn measure(workload: &Workload, kind: Kind, seconds: u64) -> Figures {
         topics_per_connection: workload.topics_per_connection,
         mode: "every".into(),
         seconds,
-        warm_up: 2,
+        warm_up: WARM_UP,
         server_pid: Some(server.pid()),
         stalled: workload.stalled,
         filters: workload.filters,
@@ -256,18 +318,23 @@ fn measure(workload: &Workload, kind: Kind, seconds: u64) -> Figures {
     };
     let mut out = Vec::new();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // The server's memory is read while the clients are there.
+    // Read while the clients are there.
     let pid = server.pid();
-    let resident = std::thread::spawn(move || {
-        std::thread::park_timeout(std::time::Duration::from_secs(seconds + 2));
-        servers::resident_kib(pid)
+    let observed = std::thread::spawn(move || {
+        std::thread::park_timeout(Duration::from_secs(WARM_UP));
+        let before = servers::cpu(pid);
+        std::thread::park_timeout(Duration::from_secs(seconds));
+        let after = servers::cpu(pid);
+        let [user, system] = [0, 1].map(|kind| (after[kind] - before[kind]).as_secs_f64());
+        (servers::resident_kib(pid), 100.0 * user / (user + system))
     });
     runtime.block_on(bench::run(&args, &mut out)).expect("the load");
-    let resident = resident.join().unwrap();
+    let (resident, user) = observed.join().unwrap();
     let report: Value = serde_json::from_slice(&out).unwrap();
     let number = |path: &str| report.pointer(path).and_then(Value::as_f64).unwrap_or(f64::NAN);
     Figures {
         cpu_us: number("/server_cpu_us_per_update"),
+        user,
         per_second: number("/updates_per_second"),
         p99_ms: number("/latency_us/p99") / 1000.0,
         lost: number("/lost"),

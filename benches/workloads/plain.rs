@@ -1,7 +1,7 @@
 //! The plain design at its best: a task and a broadcast receiver for each connection, tungstenite
 //! with a small read buffer, everything that is ready fed and flushed once.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures::{SinkExt, StreamExt};
 use tokio::{
@@ -13,9 +13,8 @@ use tokio_tungstenite::{
     tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig},
 };
 
-use crate::{handshake, servers::Load};
+use crate::{floor::BATCH_EVERY, handshake, servers::Load};
 
-const BATCH_EVERY: Duration = Duration::from_millis(1);
 const CHANNEL: usize = 4096;
 const FEED_MAX: usize = 64;
 

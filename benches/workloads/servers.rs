@@ -70,14 +70,6 @@ impl Server {
         self.child.id()
     }
 
-    pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        // After the name, which is in brackets: user and system time are fields 14 and 15.
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks = |field: &str| field.parse::<u64>().unwrap();
-        Duration::from_millis(10 * (ticks(fields[11]) + ticks(fields[12])))
-    }
-
     pub fn resident_kib(&self) -> f64 {
         resident_kib(self.pid())
     }
@@ -88,6 +80,14 @@ impl Drop for Server {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The time that a process has spent in its own code and in the kernel.
+pub fn cpu(pid: u32) -> [Duration; 2] {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // After the name, which is in brackets: user and system time are fields 14 and 15.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    [11, 12].map(|field| Duration::from_millis(10 * fields[field].parse::<u64>().unwrap()))
 }
 
 pub fn resident_kib(pid: u32) -> f64 {
@@ -122,10 +122,11 @@ pub fn load(args: &[String]) -> Load {
 
 fn tickwire(workload: &Workload) -> (Command, Option<tempfile::NamedTempFile>) {
     let mut config = tempfile::NamedTempFile::new().unwrap();
-    let Workload { topics, rate, payload_bytes, coalesce_ms, .. } = workload;
+    let Workload { topics, rate, payload_bytes, coalesce_ms, queue_updates, .. } = workload;
     writeln!(
         config,
-        "[limits]\nrequests_per_s = 1000\n[delivery]\ncoalesce = \"{coalesce_ms}ms\"\n[[feeds]]\nname = \"bench\"\nprovider = \"synthetic\"\n\
+        "[limits]\nrequests_per_s = 1000\n[delivery]\ncoalesce = \"{coalesce_ms}ms\"\n\
+         queue_updates = {queue_updates}\nqueue_bytes = \"1MiB\"\n[[feeds]]\nname = \"bench\"\nprovider = \"synthetic\"\n\
          topics = {topics}\nrate = {rate}\npayload_bytes = {payload_bytes}"
     )
     .unwrap();
