@@ -128,7 +128,11 @@ impl Slot {
     ) -> (Outcome, isize) {
         let draft = Draft::new(&tick.data, tick.ts, rx, source);
         let mut inner = self.inner.lock();
-        let unchanged = inner.last.as_ref().is_some_and(|last| last.update.data == draft.data());
+        // Where several sources back a value, whose digits these are is part of it.
+        let settled = matches!(context.reliance, Reliance::Settled(..));
+        let unchanged = inner.last.as_ref().is_some_and(|last| {
+            last.update.data == draft.data() && (!settled || last.update.source == *source)
+        });
         let transition = match context.reliance {
             Reliance::Confirmed(stale_after) => inner.freshness.confirm(source, rx, stale_after),
             Reliance::Settled(standing, now) => inner.freshness.settle(standing, now),
