@@ -81,6 +81,17 @@ fn inner_sections_have_bounds() {
 }
 
 #[test]
+fn a_source_weighs_something() {
+    for (weight, words) in [("0", "between 1 and 1000000"), ("1.5", "invalid type")] {
+        let found = refusals(&format!("{FEED}[consolidate]\nweights = {{ a = {weight} }}\n"));
+        assert!(found[0].contains(": consolidate.weights.a: "), "{found:?}");
+        assert!(found[0].contains(words), "{found:?}");
+    }
+    let config = load(&format!("{FEED}[consolidate]\nweights = {{ a = 3 }}\n")).unwrap();
+    assert_eq!((config.consolidate.weights["a"], config.consolidate.bound_ppm()), (3, 50_000));
+}
+
+#[test]
 fn feeds_have_bounds() {
     let cases = [
         ("every = \"50ms\"", "every", "less than 100ms"),
