@@ -27,6 +27,22 @@ pub struct Trouble {
     pub blocked: bool,
 }
 
+/// How far a value can be relied on that several sources back, as one says who weighs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The feed whose value it is.
+    pub source: Source,
+    /// When that feed confirmed it last.
+    pub confirmed: Micros,
+    /// From when on no source is live.
+    pub stale_at: Micros,
+    /// From when on no source is even stale.
+    pub down_at: Micros,
+    /// What keeps `source` from confirming. Whether it is blocked does not matter here: that is
+    /// in the deadlines.
+    pub trouble: Option<Trouble>,
+}
+
 /// A change of state, as subscribers are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
@@ -71,6 +87,19 @@ impl Freshness {
             self.source = Some(source.clone());
         }
         self.trouble = None;
+        self.evaluate(now)
+    }
+
+    /// Takes over what somebody else has worked out of several sources. Deadlines move either way:
+    /// a source that leaves takes its own with it.
+    pub fn settle(&mut self, standing: &Standing, now: Micros) -> Option<Transition> {
+        self.confirmed = Some(standing.confirmed);
+        self.stale_at = standing.stale_at;
+        self.down_at = standing.down_at;
+        if self.source.as_ref() != Some(&standing.source) {
+            self.source = Some(standing.source.clone());
+        }
+        self.trouble = standing.trouble.map(|trouble| Trouble { blocked: false, ..trouble });
         self.evaluate(now)
     }
 
@@ -180,5 +209,24 @@ mod tests {
         assert_eq!(topic.trouble(&source("slow"), RATE_LIMITED, 2_000), None);
         assert_eq!(topic.evaluate(10_000), None);
         assert_eq!(topic.evaluate(60_000).unwrap().state, State::Stale);
+    }
+
+    #[test]
+    fn a_settled_topic_follows_its_deadlines_both_ways() {
+        let mut topic = Freshness::default();
+        let standing = |name, confirmed, stale_at, trouble| Standing {
+            source: source(name),
+            confirmed,
+            stale_at,
+            down_at: 3 * stale_at,
+            trouble,
+        };
+        assert_eq!(topic.settle(&standing("slow", 0, 60_000, None), 0).unwrap().state, State::Live);
+        assert_eq!(topic.settle(&standing("fast", 1_000, 6_000, Some(RATE_LIMITED)), 2_000), None);
+        let stale = topic.evaluate(6_000).unwrap();
+        assert_eq!((stale.state, stale.age_ms), (State::Stale, Some(5)));
+        assert_eq!((stale.source, stale.reason), (Some(source("fast")), Some(Reason::RateLimited)));
+        let gone = Standing { down_at: 0, ..standing("fast", 1_000, 0, Some(RATE_LIMITED)) };
+        assert_eq!(topic.settle(&gone, 6_001).unwrap().state, State::Down);
     }
 }

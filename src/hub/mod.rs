@@ -29,12 +29,13 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 pub use config::Config;
-pub use freshness::{Transition, Trouble};
+pub use freshness::{Standing, Transition, Trouble};
 pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport};
 pub use intake::{Intake, Receipt, Refusal, Rejection, Submission, Taken};
 pub use issued::Issued;
 pub use slot::{Head, Joined, Outcome, Slot};
 
+use self::slot::Reliance;
 use crate::{
     market::{Epoch, Pattern, Source, State, Tick, Topic},
     telemetry::Telemetry,
@@ -169,8 +170,37 @@ impl Hub {
         rx: Micros,
         stale_after: Micros,
     ) -> Outcome {
+        self.issue(slot, tick, source, rx, Reliance::Confirmed(stale_after))
+    }
+
+    /// Publishes a value that several sources back, whose newest answer came at `rx`. How fresh it
+    /// is, says `standing`.
+    pub fn publish_settled(
+        &self,
+        slot: &Arc<Slot>,
+        tick: &Tick,
+        rx: Micros,
+        standing: &Standing,
+        now: Micros,
+    ) -> Outcome {
+        self.issue(slot, tick, &standing.source, rx, Reliance::Settled(standing, now))
+    }
+
+    /// Says how fresh a value is that several sources back, where the value is the same.
+    pub fn settle(&self, slot: &Arc<Slot>, standing: &Standing, now: Micros) {
+        slot.settle(standing, now, &self.outlets);
+    }
+
+    fn issue(
+        &self,
+        slot: &Arc<Slot>,
+        tick: &Tick,
+        source: &Source,
+        rx: Micros,
+        reliance: Reliance<'_>,
+    ) -> Outcome {
         let context =
-            slot::Context { outlets: &self.outlets, history: self.config.history, stale_after };
+            slot::Context { outlets: &self.outlets, history: self.config.history, reliance };
         let (outcome, grown) = slot.publish(tick, source, rx, &context);
         if matches!(outcome, Outcome::Issued(_)) {
             self.metrics.published(slot.topic().kind());

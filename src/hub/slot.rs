@@ -8,7 +8,7 @@ use tokio::sync::broadcast;
 
 use super::{
     Event, Issued, StatusChange, TopicId,
-    freshness::{Freshness, Transition, Trouble},
+    freshness::{Freshness, Standing, Transition, Trouble},
     issued::Draft,
     ring::Ring,
 };
@@ -80,7 +80,16 @@ pub enum Outcome {
 pub(super) struct Context<'a> {
     pub(super) outlets: &'a [broadcast::Sender<Event>],
     pub(super) history: usize,
-    pub(super) stale_after: Micros,
+    pub(super) reliance: Reliance<'a>,
+}
+
+/// How far a published value can be relied on.
+#[derive(Clone, Copy)]
+pub(super) enum Reliance<'a> {
+    /// It is confirmed, and stays live for so many µs.
+    Confirmed(Micros),
+    /// As somebody has worked out, now.
+    Settled(&'a Standing, Micros),
 }
 
 impl Slot {
@@ -119,8 +128,15 @@ impl Slot {
     ) -> (Outcome, isize) {
         let draft = Draft::new(&tick.data, tick.ts, rx, source);
         let mut inner = self.inner.lock();
-        let unchanged = inner.last.as_ref().is_some_and(|last| last.update.data == draft.data());
-        let transition = inner.freshness.confirm(source, rx, context.stale_after);
+        // Where several sources back a value, whose digits these are is part of it.
+        let settled = matches!(context.reliance, Reliance::Settled(..));
+        let unchanged = inner.last.as_ref().is_some_and(|last| {
+            last.update.data == draft.data() && (!settled || last.update.source == *source)
+        });
+        let transition = match context.reliance {
+            Reliance::Confirmed(stale_after) => inner.freshness.confirm(source, rx, stale_after),
+            Reliance::Settled(standing, now) => inner.freshness.settle(standing, now),
+        };
         self.announce(&mut inner, transition, context.outlets);
         if unchanged {
             return (Outcome::Unchanged, 0);
@@ -155,6 +171,18 @@ impl Slot {
     ) {
         let mut inner = self.inner.lock();
         let transition = inner.freshness.trouble(source, trouble, now);
+        self.announce(&mut inner, transition, outlets);
+    }
+
+    /// What the value is relied on has changed, the value has not.
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        standing: &Standing,
+        now: Micros,
+        outlets: &[broadcast::Sender<Event>],
+    ) {
+        let mut inner = self.inner.lock();
+        let transition = inner.freshness.settle(standing, now);
         self.announce(&mut inner, transition, outlets);
     }
 

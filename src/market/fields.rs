@@ -67,8 +67,8 @@ const PRICE: [Field; 10] = [
     field("high_24h", Unit::Quote, "the highest price in 24 hours"),
     field("low_24h", Unit::Quote, "the lowest price in 24 hours"),
     field("market_cap", Unit::Quote, "the price times what there is of the base"),
-    field("sources", Unit::Fixed("sources"), "how many live sources a consolidated price has"),
-    field("spread_bps", Unit::Fixed("bps"), "how far the sources lie apart"),
+    field("sources", Unit::Fixed("sources"), "how many live sources count in a consolidated price"),
+    field("spread_bps", Unit::Fixed("bps"), "from the lowest to the highest price that counts"),
 ];
 
 const CANDLE: [Field; 9] = [

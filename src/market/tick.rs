@@ -65,6 +65,17 @@ impl Data {
         self.0.push((name.into(), value.into()));
     }
 
+    /// Gives a field this value, in its place where it is there already. `None` takes it out.
+    pub fn set(&mut self, name: &'static str, value: Option<Value>) {
+        let at = self.0.iter().position(|(field, _)| field == name);
+        match (at.and_then(|at| self.0.get_mut(at)), value) {
+            (Some((_, old)), Some(new)) => *old = new,
+            (Some(_), None) => self.0.retain(|(field, _)| field != name),
+            (None, Some(new)) => self.push(name, new),
+            (None, None) => {}
+        }
+    }
+
     /// The value of a field.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.iter().find(|(field, _)| field == name).map(|(_, value)| value)
@@ -116,5 +127,20 @@ impl From<&str> for Value {
 impl From<bool> for Value {
     fn from(value: bool) -> Self {
         Self::Bool(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_that_is_set_keeps_its_place() {
+        let mut data = Data::new().with("a", 1).with("b", 2).with("c", 3);
+        data.set("b", Some(Value::Int(5)));
+        data.set("d", Some(Value::Int(4)));
+        data.set("a", None);
+        data.set("e", None);
+        assert_eq!(data, Data::new().with("b", 5).with("c", 3).with("d", 4));
     }
 }

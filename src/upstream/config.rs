@@ -160,14 +160,41 @@ pub struct BudgetConfig {
 }
 
 /// How sources become one price.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Consolidate")]
 pub struct ConsolidateConfig {
     /// Quotes that count as another: `{ USDT = "USD" }`. Never by default.
     pub quote_as: BTreeMap<String, String>,
-    /// Order of sources for failover.
+    /// Order of sources for failover: who speaks of equal prices, and of two that disagree.
     pub prefer: Vec<String>,
+    /// How much a source's price counts; 1 where none is given.
+    pub weights: BTreeMap<String, u32>,
+    /// A price farther from the median of at least three, in per cent, does not count.
+    pub max_deviation_pct: f64,
+}
+
+impl Default for ConsolidateConfig {
+    fn default() -> Self {
+        Self {
+            quote_as: BTreeMap::new(),
+            prefer: Vec::new(),
+            weights: BTreeMap::new(),
+            max_deviation_pct: 5.0,
+        }
+    }
+}
+
+impl ConsolidateConfig {
+    /// `max_deviation_pct` in millionths.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what does not fit is as good as no bound, and below zero there is none"
+    )]
+    pub fn bound_ppm(&self) -> u64 {
+        (self.max_deviation_pct * 10_000.0).round() as u64
+    }
 }
 
 fn default_every() -> Span {

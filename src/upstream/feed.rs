@@ -50,6 +50,8 @@ struct Inner {
     breaker: Breaker,
     failing: Option<Failing>,
     last_error: Option<ErrorReport>,
+    /// How many of its prices do not count because they lie far from what others say.
+    outliers: u32,
     told: Option<(Status, Micros)>,
 }
 
@@ -83,6 +85,7 @@ impl Feed {
             breaker: Breaker::Closed,
             failing: None,
             last_error: None,
+            outliers: 0,
             told: None,
         };
         Self {
@@ -141,6 +144,26 @@ impl Feed {
         }
         inner.failing = Some(Failing { reason, failures: failures.saturating_add(1) });
         inner.last_error = Some(ErrorReport { reason, at: now, message: message.to_owned() });
+        self.tell_changed(&mut inner, now);
+    }
+
+    /// One of its prices does not count any more: others say something else. It delivers all the
+    /// same, so that nothing else about it changes.
+    pub fn outlier(&self, message: &str, now: Micros) {
+        let reason = "outlier";
+        tracing::warn!(feed = %self.name(), reason, error = message, "left out; more is counted");
+        let mut inner = self.inner.lock();
+        inner.outliers = inner.outliers.saturating_add(1);
+        let (reason, message) = (Reason::Quarantined, message.to_owned());
+        inner.last_error = Some(ErrorReport { reason, at: now, message });
+        self.tell_changed(&mut inner, now);
+    }
+
+    /// The price of `topic` counts again, or is not there any more.
+    pub fn outlier_over(&self, topic: &Topic, now: Micros) {
+        tracing::info!(feed = %self.name(), %topic, "not left out any more");
+        let mut inner = self.inner.lock();
+        inner.outliers = inner.outliers.saturating_sub(1);
         self.tell_changed(&mut inner, now);
     }
 
@@ -251,6 +274,7 @@ impl Inner {
         let state = self.state(now, stale_after);
         let reason = match (self.failing, state) {
             (Some(failing), _) => Some(failing.reason),
+            (None, _) if self.outliers > 0 => Some(Reason::Quarantined),
             (None, State::Live) => None,
             (None, State::Stale | State::Down) => Some(Reason::NoData),
         };

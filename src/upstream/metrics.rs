@@ -77,7 +77,10 @@ impl Metrics {
             ("tickwire_upstream_restarts_total", "Feeds restarted after a panic"),
             ("tickwire_upstream_skipped_total", "Synthetic updates that came too late to be made"),
             ("tickwire_feed_age_seconds", "Time since a feed delivered last, or since the start"),
-            ("tickwire_quarantined_total", "Ticks held back because they cannot be true"),
+            (
+                "tickwire_quarantined_total",
+                "Ticks held back because they cannot be true, or left out of the consolidated price",
+            ),
         ] {
             telemetry.describe(name, text);
         }

@@ -120,7 +120,7 @@ impl Upstream {
         }
         let names: Vec<Source> = runners.iter().map(|runner| runner.feed.name().clone()).collect();
         let Builder { clock, deps, .. } = builder;
-        let consolidator = Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names));
+        let consolidator = Arc::new(Consolidator::new(deps.hub.clone(), consolidate, &names));
         let lanes = runners.iter().filter_map(|runner| {
             let Kind::Push { key: Some(key), allowed } = &runner.kind else { return None };
             let (feed, config, hub) = (runner.feed.clone(), &runner.config, deps.hub.clone());

@@ -97,7 +97,7 @@ impl Publisher {
     fn accept(&mut self, tick: &Tick, rx: Micros) -> Outcome {
         let (name, stale_after) = (self.feed.name(), self.feed.stale_after());
         let outcome = self.hub.publish(tick, name, rx, stale_after);
-        self.consolidator.offer(tick, name, rx, stale_after);
+        self.consolidator.offer(tick, &self.feed, rx);
         if !self.topics.contains(&tick.topic) {
             self.topics.insert(tick.topic.clone());
         }

@@ -27,11 +27,15 @@ pub enum Fault {
     OutOfOrder,
     /// Dated more than five minutes from now.
     Future,
+    /// A price far from what other sources say: left out of the consolidated price only, and
+    /// found there.
+    Outlier,
 }
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 4] = [Self::NotPositive, Self::Jump, Self::OutOfOrder, Self::Future];
+    pub const ALL: [Self; 5] =
+        [Self::NotPositive, Self::Jump, Self::OutOfOrder, Self::Future, Self::Outlier];
 
     /// The name in metric labels and logs.
     pub fn as_str(self) -> &'static str {
@@ -40,6 +44,7 @@ impl Fault {
             Self::Jump => "jump",
             Self::OutOfOrder => "out_of_order",
             Self::Future => "future",
+            Self::Outlier => "outlier",
         }
     }
 }

@@ -36,7 +36,7 @@ const ANY: &[&str] = &["*"];
 const FOUNDATION: [&str; 4] = ["units", "market", "telemetry", "shutdown"];
 
 /// Files that decide and never act: no clock, no I/O, no task.
-const PURE: [&str; 23] = [
+const PURE: &[&str] = &[
     "src/market/",
     "src/protocol/",
     "src/documents/",
@@ -46,6 +46,8 @@ const PURE: [&str; 23] = [
     "src/upstream/schedule.rs",
     "src/upstream/budget.rs",
     "src/upstream/validate.rs",
+    "src/upstream/consolidate/apart.rs",
+    "src/upstream/consolidate/median",
     "src/hub/ring.rs",
     "src/hub/freshness.rs",
     "src/delivery/outbox",

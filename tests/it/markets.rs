@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Upstream, eventually, server};
+use crate::support::{Client, Upstream, eventually, server};
 
 #[tokio::test]
 async fn the_upstream_s_digits_reach_the_client() {
@@ -114,6 +114,75 @@ async fn a_price_fails_over_to_the_next_live_source() {
     source("second").await;
     first.behave();
     source("first").await;
+}
+
+#[tokio::test]
+async fn a_source_that_goes_wild_is_left_out_and_said_to_be_and_one_that_goes_stale_leaves() {
+    let upstreams = [Upstream::start().await, Upstream::start().await, Upstream::start().await];
+    let mut builder = server();
+    for (upstream, (name, price)) in
+        upstreams.iter().zip([("low", "100.0"), ("middle", "100.50"), ("high", "101")])
+    {
+        upstream.price("BTCUSDT", price);
+        builder = builder.feed(&format!(
+            "name = \"{name}\"\nprovider = \"binance\"\nendpoint = \"ticker_price\"\n\
+             base_url = \"{}\"\nallow_private = true\nsymbols = [\"BTC-USDT\"]\n\
+             every = \"100ms\"\nstale_after = \"2s\"\nmax_jump_pct = 1000000.0",
+            upstream.url()
+        ));
+    }
+    let server = builder.start().await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT"], json!({"mode": "every"})).await;
+    let [low, middle, high] = &upstreams;
+    let settled = client_sees(&mut client, 3).await;
+    assert_eq!(
+        (&settled["data"]["price"], &settled["source"]),
+        (&json!("100.50"), &json!("middle"))
+    );
+    assert_eq!(settled["data"]["spread_bps"], "99.50");
+
+    high.price("BTCUSDT", "5000");
+    let without = client_sees(&mut client, 2).await;
+    assert_eq!((&without["data"]["price"], &without["source"]), (&json!("100.0"), &json!("low")));
+    assert_eq!(without["data"]["spread_bps"], "50.00");
+    let label = "feed=\"high\",reason=\"outlier\"";
+    server.metric_reaches("tickwire_quarantined_total", label, 2.0).await;
+    let report = eventually("the feed says so", || async {
+        let feeds = server.json("/v1/feeds").await;
+        let report = feeds["feeds"].as_array()?.iter().find(|feed| feed["name"] == "high")?.clone();
+        (report["last_error"]["reason"] == "quarantined").then_some(report)
+    })
+    .await;
+    assert_eq!(report["state"], "live");
+    let message = report["last_error"]["message"].as_str().unwrap();
+    assert!(message.contains("5000 is more than 5 % away from 100.0"), "{message}");
+    let page = server.json("/v1/snapshot?topics=price.BTC-USDT.high,status.high").await;
+    assert_eq!(page["snapshots"][0]["data"]["price"], "5000", "{page}");
+    assert_eq!(page["snapshots"][1]["data"]["reason"], "quarantined", "{page}");
+
+    high.price("BTCUSDT", "101.0");
+    client_sees(&mut client, 3).await;
+    // No answer at all: it leaves when it is stale, and the price is of the two that are left.
+    middle.misbehave(500, &[], "");
+    let without = client_sees(&mut client, 2).await;
+    assert_eq!(
+        (&without["source"], &without["data"]["spread_bps"]),
+        (&json!("low"), &json!("100.00"))
+    );
+    low.misbehave(500, &[], "");
+    let alone = client_sees(&mut client, 1).await;
+    assert_eq!((&alone["source"], &alone["data"]["price"]), (&json!("high"), &json!("101.0")));
+}
+
+/// The next price that so many sources are counted in.
+async fn client_sees(client: &mut Client, sources: u64) -> Value {
+    loop {
+        let event = client.event().await;
+        if event["data"]["sources"] == sources {
+            return event;
+        }
+    }
 }
 
 /// Providers and the simulated APIs are written apart; here they meet.

@@ -74,7 +74,21 @@ fn inner_sections_have_bounds() {
         ("[sandbox]\nvolatility = nan", "sandbox.volatility", "between 0 and 10"),
         ("[sandbox]\nvolatility = inf", "sandbox.volatility", "between 0 and 10"),
         ("[consolidate]\nquote_as = { usdt = \"USD\" }", "consolidate.quote_as.usdt", "upper-case"),
+        ("[consolidate]\nmax_deviation_pct = 0", "consolidate.max_deviation_pct", "more than 0"),
+        ("[consolidate]\nmax_deviation_pct = inf", "consolidate.max_deviation_pct", "more than 0"),
+        ("[consolidate]\nweights = { zz = 2 }", "consolidate.weights.zz", "no feed is named"),
     ]);
+}
+
+#[test]
+fn a_source_weighs_something() {
+    for (weight, words) in [("0", "between 1 and 1000000"), ("1.5", "invalid type")] {
+        let found = refusals(&format!("{FEED}[consolidate]\nweights = {{ a = {weight} }}\n"));
+        assert!(found[0].contains(": consolidate.weights.a: "), "{found:?}");
+        assert!(found[0].contains(words), "{found:?}");
+    }
+    let config = load(&format!("{FEED}[consolidate]\nweights = {{ a = 3 }}\n")).unwrap();
+    assert_eq!((config.consolidate.weights["a"], config.consolidate.bound_ppm()), (3, 50_000));
 }
 
 #[test]

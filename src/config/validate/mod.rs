@@ -164,11 +164,29 @@ impl Checks<'_> {
 
     fn consolidate(&mut self, consolidate: &ConsolidateConfig) {
         let names = feed_names(self.document);
-        for (index, name) in consolidate.prefer.iter().enumerate() {
+        let named = consolidate
+            .prefer
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name, KeyPath::dotted("consolidate.prefer").index(index)));
+        let weighed = consolidate.weights.keys();
+        let weighed = weighed.map(|name| (name, KeyPath::dotted("consolidate.weights").key(name)));
+        for (name, path) in named.chain(weighed) {
             if !names.contains(&name.as_str()) {
                 let message = format!("no feed is named {name:?}; feeds are: {}", names.join(", "));
-                self.refuse(KeyPath::dotted("consolidate.prefer").index(index), message);
+                self.refuse(path, message);
             }
+        }
+        for (name, weight) in &consolidate.weights {
+            if !(1..=WEIGHT_MAX).contains(weight) {
+                let message = format!("{weight} is not between 1 and {WEIGHT_MAX}; usual is 1");
+                self.refuse(KeyPath::dotted("consolidate.weights").key(name), message);
+            }
+        }
+        let pct = consolidate.max_deviation_pct;
+        if !(pct.is_finite() && pct > 0.0) {
+            let message = format!("{pct} is not more than 0; usual is 5");
+            self.refuse(KeyPath::dotted("consolidate.max_deviation_pct"), message);
         }
         for (from, to) in &consolidate.quote_as {
             if ![from, to].into_iter().all(|name| is_asset(name)) {
@@ -181,6 +199,9 @@ impl Checks<'_> {
         }
     }
 }
+
+/// The most that a source's price counts: the weights of many add up in a whole number.
+const WEIGHT_MAX: u32 = 1_000_000;
 
 /// The feeds' names as they are written, also of feeds that cannot be read otherwise.
 fn feed_names(document: &Document) -> Vec<&str> {

@@ -18,7 +18,7 @@ async fn values_are_published_once_and_confirmed_while_they_do_not_change() {
         assert_eq!((head.seq, head.status.state), (2, State::Live), "{topic}");
         assert!(head.status.age_ms.unwrap() <= 2_200);
     }
-    assert_eq!(rig.data("price.BTC-USD"), r#"{"price":"6","sources":1}"#);
+    assert_eq!(rig.data("price.BTC-USD"), r#"{"price":"6","sources":1,"spread_bps":"0.00"}"#);
     assert!((29..=32).contains(&feed.script.calls()));
     let report = feed.feed.report(rig.clock.now());
     assert_eq!((report.state, report.last_error), (State::Live, None));

@@ -152,8 +152,8 @@ impl Rig {
         let telemetry = Telemetry::new().unwrap();
         let hub = Arc::new(Hub::new(hub::Config::default(), 1, "e".into(), &telemetry));
         let (trigger, shutdown) = shutdown::channel();
-        let feeds = ["a", "b"].map(Into::into).to_vec();
-        let consolidator = Consolidator::new(hub.clone(), ConsolidateConfig::default(), feeds);
+        let feeds = ["a", "b"].map(Into::into);
+        let consolidator = Consolidator::new(hub.clone(), ConsolidateConfig::default(), &feeds);
         Self {
             consolidator: Arc::new(consolidator),
             clock: Clock::tokio(START),
