@@ -62,7 +62,8 @@ impl KrakenStream {
     }
 
     fn ticker(&self, row: &Row<'_>) -> Result<Heard, DecodeError> {
-        let rows = row.rows("data").ok_or_else(|| DecodeError::bad_body("a ticker without data"))?;
+        let rows =
+            row.rows("data").ok_or_else(|| DecodeError::bad_body("a ticker without data"))?;
         let mut heard = Heard::default();
         for row in rows {
             let Some(market) = row.text("symbol").and_then(|name| self.market(&name)) else {
@@ -130,8 +131,7 @@ impl StreamProvider for KrakenStream {
             let params = json!({
                 "channel": "ticker", "symbol": names, "event_trigger": "trades", "snapshot": true,
             });
-            let request =
-                json!({"method": "subscribe", "params": params, "req_id": self.requests});
+            let request = json!({"method": "subscribe", "params": params, "req_id": self.requests});
             messages.push(request.to_string());
         }
         messages
