@@ -17,7 +17,7 @@ use self::values::Values;
 use super::{
     connect::{Dial, Socket, failure},
     outgoing::Outgoing,
-    retry::Retry,
+    retry::{Retry, SETTLED},
     watchdog::{Due, Watchdog},
 };
 use crate::{
@@ -153,7 +153,8 @@ impl Line {
         feed.recovered(self.parts.clock.now());
     }
 
-    /// Publishes what comes until the connection is lost. Says whether it was a good one.
+    /// Publishes what comes until the connection is lost. Says whether it was a good one, after
+    /// which the next may be expected soon.
     pub async fn deliver(&mut self) -> bool {
         loop {
             if let Err(down) = self.step().await {
@@ -354,10 +355,11 @@ impl Line {
         let delivered = since(self.open.as_ref().and_then(|open| open.delivers_since));
         let stood = since(self.open.as_ref().map(|open| open.since));
         let Parts { feed, publisher, .. } = &self.parts;
+        let mut good = delivered >= SETTLED;
         match down {
             Down::Left(why) => {
                 tracing::info!(feed = %feed.name(), why, "the stream is left for a new one");
-                self.retry.left(now.into_std(), stood, rand::random());
+                good |= self.retry.left(now.into_std(), stood, rand::random());
             }
             Down::Failed(failure) => {
                 let wait = failure.retry_after;
@@ -379,7 +381,7 @@ impl Line {
             }
         }
         self.hang_up().await;
-        delivered >= super::retry::SETTLED
+        good
     }
 }
 

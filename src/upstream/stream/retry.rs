@@ -50,14 +50,17 @@ impl Retry {
         self.due = now + wait.max(retry_after.unwrap_or_default());
     }
 
-    /// A connection is left as it was meant to be, having stood for `stood`.
-    pub fn left(&mut self, now: Instant, stood: Duration, random: f64) {
-        if stood >= LEFT_MIN {
+    /// A connection is left as it was meant to be, having stood for `stood`. Says whether the next
+    /// is due at once.
+    pub fn left(&mut self, now: Instant, stood: Duration, random: f64) -> bool {
+        let at_once = stood >= LEFT_MIN;
+        if at_once {
             self.reset();
             self.due = now;
         } else {
             self.due = now + self.backoff.failed(random);
         }
+        at_once
     }
 
     /// The loop panicked.
@@ -105,10 +108,10 @@ mod tests {
     fn a_planned_end_is_followed_at_once_and_a_storm_of_them_is_not() {
         let now = Instant::now();
         let mut retry = Retry::new(now);
-        retry.left(now, 60 * SECOND, 1.0);
+        assert!(retry.left(now, 60 * SECOND, 1.0));
         assert_eq!(retry.due(), now);
-        retry.left(now, SECOND, 1.0);
-        retry.left(now, SECOND, 1.0);
+        assert!(!retry.left(now, SECOND, 1.0));
+        assert!(!retry.left(now, SECOND, 1.0));
         assert_eq!(retry.due(), now + 2 * SECOND);
     }
 

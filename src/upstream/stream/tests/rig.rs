@@ -83,6 +83,12 @@ impl Peer {
         self.0.send(Message::text(text.into())).await.unwrap();
     }
 
+    /// Says something of `bytes` bytes, whether it is taken or not.
+    pub(super) async fn floods(&mut self, bytes: usize) {
+        let sent = self.0.send(Message::text(" ".repeat(bytes)));
+        drop(tokio::time::timeout(SECOND, sent).await);
+    }
+
     /// A price of Binance's miniTicker.
     pub(super) async fn price(&mut self, symbol: &str, price: &str) {
         let stream = format!("{}@miniTicker", symbol.to_lowercase());
@@ -100,15 +106,15 @@ impl Peer {
         }
     }
 
-    /// Pings and awaits the answer.
-    pub(super) async fn ping(&mut self) {
-        self.0.send(Message::Ping(Bytes::from_static(b"17"))).await.unwrap();
-        loop {
+    /// Pings each second, and sees to it that each is answered, until the client is gone.
+    pub(super) async fn pings(&mut self) {
+        while self.0.send(Message::Ping(Bytes::from_static(b"17"))).await.is_ok() {
             match self.0.next().await.unwrap().unwrap() {
-                Message::Pong(payload) => break assert_eq!(&*payload, b"17"),
-                Message::Text(_) => {}
+                Message::Pong(payload) => assert_eq!(&*payload, b"17"),
+                Message::Close(_) => break,
                 other => panic!("{other:?}"),
             }
+            tokio::time::sleep(SECOND).await;
         }
     }
 
