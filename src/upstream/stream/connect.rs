@@ -19,6 +19,7 @@ use tokio_tungstenite::{
     tungstenite::{
         self,
         client::IntoClientRequest,
+        error::ProtocolError,
         handshake::client::Request,
         http::{HeaderValue, header::USER_AGENT},
         protocol::WebSocketConfig,
@@ -96,11 +97,12 @@ impl Network {
     }
 
     async fn wire(&self) -> Result<Box<dyn Wire>, FetchError> {
-        let tcp = self.tcp().await.map_err(|error| FetchError::new(Reason::Connect, told(&error)));
+        let tcp =
+            self.tcp().await.map_err(|error| FetchError::new(Reason::Connect, error.to_string()));
         let Some(tls) = &self.tls else {
             return Ok(Box::new(tcp?));
         };
-        let wrong = |error: &dyn Error| FetchError::new(Reason::Tls, told(error));
+        let wrong = |error: &dyn Error| FetchError::new(Reason::Tls, error.to_string());
         let name = match &self.host {
             Host::Domain(name) => ServerName::try_from(name.clone()).map_err(|e| wrong(&e))?,
             Host::Ipv4(v4) => ServerName::from(std::net::IpAddr::from(*v4)),
@@ -168,17 +170,12 @@ pub fn failure(error: &tungstenite::Error) -> FetchError {
         | tungstenite::Error::ConnectionClosed
         | tungstenite::Error::AlreadyClosed
         | tungstenite::Error::Protocol(
-            tungstenite::error::ProtocolError::ResetWithoutClosingHandshake,
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete,
         ) => Reason::Connect,
         tungstenite::Error::WriteBufferFull(_) => Reason::Timeout,
         _ => Reason::BadBody,
     };
-    FetchError::new(reason, told(error))
-}
-
-/// The text of an error; that of an answer to the handshake holds none of the answer.
-fn told(error: &dyn Error) -> String {
-    error.to_string()
+    FetchError::new(reason, error.to_string())
 }
 
 fn place(url: &Url) -> Option<(Host<String>, u16)> {
@@ -195,3 +192,6 @@ fn tls() -> Result<TlsConnector, rustls::Error> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
 }
+
+#[cfg(test)]
+mod tests;
