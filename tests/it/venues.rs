@@ -1,0 +1,130 @@
+//! Upstream WebSockets: from a venue's message to a client, and polls while the stream is down.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Builder, Client, Server, Upstream, Venue, eventually, server};
+
+/// A feed of Binance's last prices by `venue`, or by polls of `upstream`.
+fn streaming(venue: &Venue, upstream: &Upstream, symbols: &[&str]) -> Builder {
+    let (base, stream) = (upstream.url(), venue.url());
+    server().feed(&format!(
+        "name = \"x\"\nprovider = \"binance\"\nendpoint = \"ticker_price\"\ntransport = \"ws\"\n\
+         base_url = \"{base}\"\nstream_url = \"{stream}\"\nallow_private = true\n\
+         symbols = {symbols:?}\nevery = \"100ms\"\nstale_after = \"3s\"\ntimeout = \"2s\""
+    ))
+}
+
+/// Reads until an update or a snapshot has `price`; every price before must be one of `others`.
+async fn until(client: &mut Client, price: &str, others: &[&str]) -> Value {
+    loop {
+        let event = client.event().await;
+        let Some(found) = event["data"]["price"].as_str() else { continue };
+        if found == price {
+            return event;
+        }
+        assert!(others.contains(&found), "{event}");
+    }
+}
+
+async fn transport(server: &Server, expected: &str) {
+    eventually(&format!("the feed to come by {expected}"), || async {
+        let page = server.json("/v1/feeds").await;
+        (page["feeds"][0]["transport"] == expected).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_venue_s_digits_reach_the_client_and_nothing_is_polled() {
+    let (mut venue, upstream) = (Venue::start().await, Upstream::start().await);
+    let server = streaming(&venue, &upstream, &["BTC-USDT"]).start().await;
+    let mut connection = venue.connection().await;
+    let request: Value = serde_json::from_str(&connection.text().await).unwrap();
+    assert_eq!(request["params"], json!(["btcusdt@miniTicker"]));
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT"], json!({"mode": "every"})).await;
+    let mut before = vec![];
+    for (sent, expected) in
+        [("68900.50", "68900.50"), ("68900.5000", "68900.5000"), ("7e4", "70000")]
+    {
+        connection.price("BTCUSDT", sent).await;
+        let event = until(&mut client, expected, &before).await;
+        assert_eq!((&event["source"], &event["topic"]), (&json!("x"), &json!("price.BTC-USDT")));
+        before.push(expected);
+    }
+    transport(&server, "ws").await;
+    let feed = server.json("/v1/feeds").await["feeds"][0].clone();
+    assert_eq!((&feed["state"], &feed["next_due"]), (&json!("live"), &Value::Null));
+    assert!(server.stop().await);
+    assert!(connection.is_closed().await, "a shutdown says farewell");
+}
+
+#[tokio::test]
+async fn a_client_gets_polled_values_while_the_stream_is_down() {
+    let (mut venue, upstream) = (Venue::start().await, Upstream::start().await);
+    let server = streaming(&venue, &upstream, &["BTC-USDT", "ETH-USDT"]).start().await;
+    let mut connection = venue.connection().await;
+    connection.price("BTCUSDT", "100").await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"})).await;
+    until(&mut client, "100", &[]).await;
+
+    upstream.price("BTCUSDT", "101");
+    venue.refuse("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+    drop(connection);
+    until(&mut client, "101", &["100"]).await;
+    transport(&server, "rest").await;
+
+    venue.accept();
+    let mut connection = venue.connection().await;
+    assert!(connection.text().await.contains("ethusdt@miniTicker"), "all are subscribed to again");
+    connection.price("BTCUSDT", "102").await;
+    until(&mut client, "102", &["101"]).await;
+    transport(&server, "ws").await;
+    let polls = upstream.polls();
+    for number in 0..5 {
+        let price = format!("102.{number}");
+        connection.price("BTCUSDT", &price).await;
+        until(&mut client, &price, &[]).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(upstream.polls(), polls, "polls went on though the stream delivers");
+    server.metric_reaches("tickwire_upstream_reconnects_total", "feed=\"x\"", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_venue_that_refuses_the_handshake_is_left_alone_for_as_long_as_it_asks() {
+    let (mut venue, upstream) = (Venue::start().await, Upstream::start().await);
+    venue.refuse("HTTP/1.1 429 Slow\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n");
+    upstream.price("BTCUSDT", "100");
+    let server = streaming(&venue, &upstream, &["BTC-USDT"]).start().await;
+    let label = "feed=\"x\",outcome=\"rate_limited\"";
+    server.metric_reaches("tickwire_upstream_requests_total", label, 1.0).await;
+    let refused = Instant::now();
+    venue.accept();
+    upstream.polled(3).await;
+    let mut connection = venue.connection().await;
+    assert!(refused.elapsed() >= Duration::from_millis(2500), "{:?}", refused.elapsed());
+    connection.price("BTCUSDT", "101").await;
+    transport(&server, "ws").await;
+}
+
+#[tokio::test]
+async fn poison_of_a_stream_never_reaches_a_client() {
+    let (mut venue, upstream) = (Venue::start().await, Upstream::start().await);
+    let server = streaming(&venue, &upstream, &["BTC-USDT"]).start().await;
+    let mut connection = venue.connection().await;
+    connection.price("BTCUSDT", "10").await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"})).await;
+    for poison in ["NaN", "-1", "0", "inf", "1,5", "", "1e400", "1000"] {
+        connection.price("BTCUSDT", poison).await;
+    }
+    connection.say("<html>").await;
+    connection.say("{\"stream\":").await;
+    connection.price("BTCUSDT", "11").await;
+    until(&mut client, "11", &["10"]).await;
+    assert!(server.metric("tickwire_quarantined_total", "feed=\"x\"").await.unwrap() >= 3.0);
+}
