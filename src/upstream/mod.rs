@@ -1,8 +1,9 @@
 //! The way in: slow, rate-limited APIs are polled on schedules that respect them, and what they
 //! say is validated, consolidated and published to the hub.
 //!
-//! One loop (`poll`) serves every provider. What it decides by is pure and in files of its own:
-//! `schedule`, `backoff`, `breaker` (together the `pace`), `budget`, `validate`. A feed is one
+//! One loop (`poll`) serves every provider, and another (`stream`) those that have a WebSocket. What
+//! they decide by is pure and in files of its own: `schedule`, `backoff`, `breaker` (together the
+//! `pace`), `budget`, `validate`, and those below `stream`. A feed is one
 //! task, watched over by `supervise`; feeds meet only in shared budgets, in `consolidate` and in
 //! the hub.
 

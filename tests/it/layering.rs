@@ -36,7 +36,7 @@ const ANY: &[&str] = &["*"];
 const FOUNDATION: [&str; 4] = ["units", "market", "telemetry", "shutdown"];
 
 /// Files that decide and never act: no clock, no I/O, no task.
-const PURE: [&str; 19] = [
+const PURE: [&str; 22] = [
     "src/market/",
     "src/protocol/",
     "src/documents/",
@@ -46,6 +46,9 @@ const PURE: [&str; 19] = [
     "src/upstream/schedule.rs",
     "src/upstream/budget.rs",
     "src/upstream/validate.rs",
+    "src/upstream/stream/outgoing.rs",
+    "src/upstream/stream/retry.rs",
+    "src/upstream/stream/watchdog.rs",
     "src/hub/ring.rs",
     "src/hub/freshness.rs",
     "src/delivery/outbox",
