@@ -11,7 +11,7 @@ use tickwire::{
     cli::{self, BenchArgs, Command, Exit, LogFormat, SchemaArgs, ServeArgs, WatchArgs},
     config::{Config, ConfigErrors},
     documents::Document,
-    sandbox::{self, ROUTES},
+    sandbox::{self, ROUTES, STREAMS},
     server,
     shutdown::{self, Stage},
 };
@@ -75,6 +75,10 @@ async fn simulate(config: Config) -> Result<Exit> {
     let mut out = io::stdout();
     drop(writeln!(out, "simulated APIs on {}", sandbox.base_url()));
     for (path, what) in ROUTES {
+        drop(writeln!(out, "  {path:<42} {what}"));
+    }
+    drop(writeln!(out, "streams by WebSocket, at the same port"));
+    for (path, what) in STREAMS {
         drop(writeln!(out, "  {path:<42} {what}"));
     }
     let serving = sandbox.serve(shutdown);

@@ -6,16 +6,18 @@ const DAY_S: i64 = 86_400;
 
 /// `2025-04-10T07:18:29.101Z`.
 pub(super) fn rfc3339(at: Micros) -> String {
+    format!("{}.{:03}Z", to_second(at), at.rem_euclid(1_000_000) / 1_000)
+}
+
+/// `2025-04-10T07:18:29.101000Z`.
+pub(super) fn rfc3339_micros(at: Micros) -> String {
+    format!("{}.{:06}Z", to_second(at), at.rem_euclid(1_000_000))
+}
+
+fn to_second(at: Micros) -> String {
     let seconds = at.div_euclid(1_000_000);
     let of_day = seconds.rem_euclid(DAY_S);
-    format!(
-        "{}T{:02}:{:02}:{:02}.{:03}Z",
-        date(at),
-        of_day / 3_600,
-        of_day / 60 % 60,
-        of_day % 60,
-        at.rem_euclid(1_000_000) / 1_000,
-    )
+    format!("{}T{:02}:{:02}:{:02}", date(at), of_day / 3_600, of_day / 60 % 60, of_day % 60,)
 }
 
 /// `2025-04-10`, by the days-to-civil algorithm for the proleptic Gregorian calendar, in which a
@@ -48,6 +50,7 @@ mod tests {
         for (at, expected) in cases {
             assert_eq!(rfc3339(at), expected);
         }
+        assert_eq!(rfc3339_micros(1_757_661_509_101_002), "2025-09-12T07:18:29.101002Z");
         assert_eq!(date(1_757_661_509_101_000), "2025-09-12");
     }
 }

@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use tokio::sync::Notify;
 
 use super::{
-    ROUTES,
+    ROUTES, STREAMS,
     config::{Fault, FaultKind},
     dice::dice,
 };
@@ -41,10 +41,11 @@ pub(super) struct Mishap {
 
 impl FaultSwitch {
     pub(super) fn new(seed: u64, faults: Vec<Fault>) -> Self {
+        let paths = ROUTES.iter().chain(STREAMS);
         Self(Arc::new(Inner {
             faults: Mutex::new(faults),
             dice: Mutex::new(dice(seed, "faults")),
-            counters: ROUTES.iter().map(|(path, _)| (*path, AtomicU64::new(0))).collect(),
+            counters: paths.map(|(path, _)| (*path, AtomicU64::new(0))).collect(),
             counted: Notify::new(),
         }))
     }
@@ -54,8 +55,8 @@ impl FaultSwitch {
         *self.0.faults.lock() = faults;
     }
 
-    /// Requests that have arrived so far, answered or not, on a path of [`ROUTES`]; on all that
-    /// begin with it when it ends in `*`.
+    /// Requests that have arrived so far, answered or not, on a path of [`ROUTES`] or
+    /// [`STREAMS`]; on all that begin with it when it ends in `*`.
     pub fn requests(&self, path: &str) -> u64 {
         let counted = self.0.counters.iter().filter(|(route, _)| covers(path, route));
         counted.map(|(_, counter)| counter.load(Ordering::Acquire)).sum()

@@ -16,6 +16,7 @@ use axum::{
 use super::{
     config::FaultKind,
     faults::{FaultSwitch, Mishap},
+    streams::is_handshake,
 };
 
 /// How late a slow answer is.
@@ -33,7 +34,7 @@ const JSON: &str = "application/json";
 /// Counts the request and answers it, well or badly.
 pub(super) async fn meet(
     State(switch): State<FaultSwitch>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     let path = request.uri().path().to_owned();
@@ -41,6 +42,13 @@ pub(super) async fn meet(
     let Some(mishap) = switch.strike(&path) else {
         return next.run(request).await;
     };
+    // A stream hangs or breaks off once it stands, which its connection sees to.
+    if matches!(mishap.kind, FaultKind::Truncated | FaultKind::Hang)
+        && is_handshake(request.headers())
+    {
+        request.extensions_mut().insert(mishap.kind);
+        return next.run(request).await;
+    }
     match mishap.kind {
         FaultKind::TooManyRequests => too_many(&path, mishap),
         FaultKind::ServerError => server_error(&path),

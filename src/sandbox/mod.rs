@@ -14,6 +14,9 @@
 //! | `sandbox:/etherscan` | `https://api.etherscan.io` |
 //! | `sandbox:/evm` | a node's JSON-RPC |
 //! | `sandbox:/fear_greed` | `https://api.alternative.me` |
+//! | `sandbox:/binance/stream`, `sandbox:/binance/ws` | `wss://stream.binance.com:9443/…` |
+//! | `sandbox:/coinbase/ws` | `wss://ws-feed.exchange.coinbase.com` |
+//! | `sandbox:/kraken/v2` | `wss://ws.kraken.com/v2` |
 //!
 //! One seed gives one market, whoever asks for what and when: prices are functions of seed, asset
 //! and step, and only `world` reads a clock. Misbehaviour is configured (`[[sandbox.faults]]`) or
@@ -30,11 +33,12 @@ mod market;
 mod mishap;
 mod number;
 mod path;
+mod streams;
 mod world;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
@@ -81,6 +85,15 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("/etherscan/v2/api", "Etherscan: gas oracle"),
     ("/evm", "a node: height and fee history, by POST"),
     ("/fear_greed/fng/", "alternative.me: fear and greed index"),
+];
+
+/// What the sandbox streams by WebSocket: a path, and what it imitates.
+pub const STREAMS: &[(&str, &str)] = &[
+    ("/binance/stream", "Binance: combined streams, named by `?streams=` or SUBSCRIBE"),
+    ("/binance/ws", "Binance: raw streams, named by SUBSCRIBE"),
+    ("/binance/ws/btcusdt@ticker", "Binance: a raw stream named by the path"),
+    ("/coinbase/ws", "Coinbase Exchange: channels ticker and heartbeat"),
+    ("/kraken/v2", "Kraken: channel ticker"),
 ];
 
 /// Connections served at once. Further ones wait in the listen queue.
@@ -147,8 +160,10 @@ impl Sandbox {
     pub async fn serve(self, shutdown: Shutdown) {
         let tasks = Tasks::default();
         let mut closing = shutdown.clone();
+        let upgrades = streams::Upgrades::new(tasks.clone(), shutdown.clone());
+        let router = self.router.clone().layer(Extension(upgrades));
         tokio::select! {
-            () = self.accept(&tasks, &shutdown) => {}
+            () = self.accept(&router, &tasks, &shutdown) => {}
             () = closing.reached(Stage::Closing) => {}
         }
         // Each connection keeps a deadline of its own; the margin is for the scheduler.
@@ -157,13 +172,13 @@ impl Sandbox {
         }
     }
 
-    async fn accept(&self, tasks: &Tasks, shutdown: &Shutdown) {
+    async fn accept(&self, router: &Router, tasks: &Tasks, shutdown: &Shutdown) {
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         // The semaphore is never closed: this loop ends by being dropped.
         while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let serving = connection(stream, self.router.clone(), shutdown.clone());
+                    let serving = connection(stream, router.clone(), shutdown.clone());
                     tasks.spawn("sandbox connection", async move {
                         serving.await;
                         drop(slot);
@@ -182,7 +197,8 @@ impl Sandbox {
 /// handler that hangs.
 async fn connection(stream: TcpStream, router: Router, mut shutdown: Shutdown) {
     let service = TowerToHyperService::new(router);
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection =
+        http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
     tokio::pin!(connection);
     let outcome = tokio::select! {
         outcome = connection.as_mut() => outcome,

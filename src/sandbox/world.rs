@@ -33,12 +33,25 @@ impl World {
         }
     }
 
+    /// As [`Self::see`], and the moment, which lies in the market's step.
+    pub(super) fn see_now<T>(&self, read: impl FnOnce(&Market, Micros) -> T) -> T {
+        let elapsed = self.started.elapsed();
+        let mut market = self.market.lock();
+        market.advance_to(millis(elapsed) / STEP_MS);
+        let passed = Micros::try_from(elapsed.as_micros()).unwrap_or(Micros::MAX);
+        let now = market.time_of(0).saturating_add(passed);
+        read(&market, now)
+    }
+
+    /// When the market next moves.
+    pub(super) fn next_step(&self) -> Instant {
+        let step = millis(self.started.elapsed()) / STEP_MS + 1;
+        self.started + Duration::from_millis(step * STEP_MS)
+    }
+
     /// The market as it is now. `read` runs under the lock and must be quick.
     pub(super) fn see<T>(&self, read: impl FnOnce(&Market) -> T) -> T {
-        let mut market = self.market.lock();
-        let ms = millis(self.started.elapsed());
-        market.advance_to(ms / STEP_MS);
-        read(&market)
+        self.see_now(|market, _| read(market))
     }
 
     /// Charges request weight and returns what this minute has used so far.

@@ -65,7 +65,7 @@ const ILLEGAL_SYMBOLS: Refusal = Refusal {
 const BOTH: Refusal = Refusal { code: -1128, msg: "Combination of optional parameters invalid." };
 
 /// One asset in one quote currency.
-struct Pair<'a> {
+pub(in crate::sandbox) struct Pair<'a> {
     symbol: String,
     coin: &'a Coin,
     quote: Quote,
@@ -97,22 +97,7 @@ async fn ticker_price(State(world): State<Arc<World>>, Query(params): Query<Para
 }
 
 async fn book_ticker(State(world): State<Arc<World>>, Query(params): Query<Params>) -> Response {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Book {
-        symbol: String,
-        bid_price: String,
-        bid_qty: String,
-        ask_price: String,
-        ask_qty: String,
-    }
-    answer(&world, &params, light, |_, pair| Book {
-        bid_price: pair.price(pair.quote.bid),
-        bid_qty: pair.lot(1),
-        ask_price: pair.price(pair.quote.ask),
-        ask_qty: pair.lot(2),
-        symbol: pair.symbol,
-    })
+    answer(&world, &params, light, |_, pair| Book::of(pair))
 }
 
 fn light(wanted: &Wanted) -> u32 {
@@ -122,41 +107,66 @@ fn light(wanted: &Wanted) -> u32 {
     }
 }
 
+/// Best bid and ask.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Mini {
-    symbol: String,
-    open_price: String,
-    high_price: String,
-    low_price: String,
-    last_price: String,
-    volume: String,
-    quote_volume: String,
-    open_time: i64,
-    close_time: i64,
-    first_id: u64,
-    last_id: u64,
-    count: u64,
+pub(in crate::sandbox) struct Book {
+    pub(in crate::sandbox) symbol: String,
+    pub(in crate::sandbox) bid_price: String,
+    pub(in crate::sandbox) bid_qty: String,
+    pub(in crate::sandbox) ask_price: String,
+    pub(in crate::sandbox) ask_qty: String,
 }
 
+/// Prices and volumes of the last 24 hours.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Full {
+pub(in crate::sandbox) struct Mini {
+    pub(in crate::sandbox) symbol: String,
+    pub(in crate::sandbox) open_price: String,
+    pub(in crate::sandbox) high_price: String,
+    pub(in crate::sandbox) low_price: String,
+    pub(in crate::sandbox) last_price: String,
+    pub(in crate::sandbox) volume: String,
+    pub(in crate::sandbox) quote_volume: String,
+    pub(in crate::sandbox) open_time: i64,
+    pub(in crate::sandbox) close_time: i64,
+    pub(in crate::sandbox) first_id: u64,
+    pub(in crate::sandbox) last_id: u64,
+    pub(in crate::sandbox) count: u64,
+}
+
+/// The same, and the best bid and ask.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::sandbox) struct Full {
     #[serde(flatten)]
-    mini: Mini,
-    price_change: String,
-    price_change_percent: String,
-    weighted_avg_price: String,
-    prev_close_price: String,
-    last_qty: String,
-    bid_price: String,
-    bid_qty: String,
-    ask_price: String,
-    ask_qty: String,
+    pub(in crate::sandbox) mini: Mini,
+    pub(in crate::sandbox) price_change: String,
+    pub(in crate::sandbox) price_change_percent: String,
+    pub(in crate::sandbox) weighted_avg_price: String,
+    pub(in crate::sandbox) prev_close_price: String,
+    pub(in crate::sandbox) last_qty: String,
+    pub(in crate::sandbox) bid_price: String,
+    pub(in crate::sandbox) bid_qty: String,
+    pub(in crate::sandbox) ask_price: String,
+    pub(in crate::sandbox) ask_qty: String,
+}
+
+impl Book {
+    pub(in crate::sandbox) fn of(pair: Pair<'_>) -> Self {
+        Self {
+            bid_price: pair.price(pair.quote.bid),
+            bid_qty: pair.lot(1),
+            ask_price: pair.price(pair.quote.ask),
+            ask_qty: pair.lot(2),
+            symbol: pair.symbol,
+        }
+    }
 }
 
 impl Mini {
-    fn of(market: &Market, pair: Pair<'_>) -> Self {
+    pub(in crate::sandbox) fn of(market: &Market, pair: Pair<'_>) -> Self {
         let quote = &pair.quote;
         let close_time = market.time_of(quote.step) / 1_000;
         let last_id = (quote.step + DAY_STEPS) * TRADES_PER_STEP;
@@ -179,7 +189,7 @@ impl Mini {
 }
 
 impl Full {
-    fn of(market: &Market, pair: Pair<'_>) -> Self {
+    pub(in crate::sandbox) fn of(market: &Market, pair: Pair<'_>) -> Self {
         let quote = &pair.quote;
         Self {
             price_change: pair.price(quote.change()),
@@ -197,7 +207,8 @@ impl Full {
 }
 
 impl<'a> Pair<'a> {
-    fn find(market: &'a Market, symbol: &str) -> Option<Self> {
+    /// The pair with a name in upper case, as `BTCUSDT`.
+    pub(in crate::sandbox) fn find(market: &'a Market, symbol: &str) -> Option<Self> {
         QUOTES.iter().find_map(|quote| {
             let coin = market.coin(symbol.strip_suffix(quote)?)?;
             Self::of(market, coin, quote)

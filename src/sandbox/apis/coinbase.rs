@@ -30,78 +30,114 @@ pub(super) fn routes() -> Router<Arc<World>> {
     Router::new().route("/{id}/ticker", get(ticker)).route("/{id}/stats", get(stats))
 }
 
+/// The last trade and the best bid and ask.
 #[derive(Serialize)]
-struct Ticker {
-    ask: String,
-    bid: String,
-    volume: String,
-    trade_id: u64,
-    price: String,
-    size: String,
-    time: String,
-    rfq_volume: String,
-    conversions_volume: String,
+pub(in crate::sandbox) struct Ticker {
+    pub(in crate::sandbox) ask: String,
+    pub(in crate::sandbox) bid: String,
+    pub(in crate::sandbox) volume: String,
+    pub(in crate::sandbox) trade_id: u64,
+    pub(in crate::sandbox) price: String,
+    pub(in crate::sandbox) size: String,
+    pub(in crate::sandbox) time: String,
+    pub(in crate::sandbox) rfq_volume: String,
+    pub(in crate::sandbox) conversions_volume: String,
 }
 
+/// The last 24 hours.
 #[derive(Serialize)]
-struct Stats {
-    open: String,
-    high: String,
-    low: String,
-    last: String,
-    volume: String,
-    volume_30day: String,
+pub(in crate::sandbox) struct Stats {
+    pub(in crate::sandbox) open: String,
+    pub(in crate::sandbox) high: String,
+    pub(in crate::sandbox) low: String,
+    pub(in crate::sandbox) last: String,
+    pub(in crate::sandbox) volume: String,
+    pub(in crate::sandbox) volume_30day: String,
+}
+
+/// One asset in one quote currency.
+pub(in crate::sandbox) struct Product<'a> {
+    coin: &'a Coin,
+    currency: &'static str,
 }
 
 async fn ticker(State(world): State<Arc<World>>, Path(id): Path<String>) -> Response {
-    answer(&world, &id, |market, quote, price| Ticker {
-        ask: price(quote.ask),
-        bid: price(quote.bid),
-        volume: digits(quote.volume, 8),
-        trade_id: quote.step * TRADES_PER_STEP + 1,
-        price: price(quote.price),
-        size: digits((10 + quote.step * 7_919 % 997) as f64 / quote.price, 8),
-        time: rfc3339(market.time_of(quote.step)),
-        rfq_volume: digits(quote.volume / 1_000.0, 6),
-        conversions_volume: "0".to_owned(),
-    })
+    answer(&world, &id, |product, market| product.ticker(market))
 }
 
 async fn stats(State(world): State<Arc<World>>, Path(id): Path<String>) -> Response {
-    answer(&world, &id, |_, quote, price| Stats {
-        open: price(quote.open),
-        high: price(quote.high),
-        low: price(quote.low),
-        last: price(quote.price),
-        volume: digits(quote.volume, 8),
-        volume_30day: digits(quote.volume * 30.0, 8),
-    })
+    answer(&world, &id, |product, market| product.stats(market))
 }
 
 /// What `row` writes of the product, or that there is none, in Coinbase's words.
 fn answer<T: Serialize>(
     world: &World,
     id: &str,
-    row: impl Fn(&Market, Quote, &dyn Fn(f64) -> String) -> T,
+    row: impl Fn(&Product<'_>, &Market) -> Option<T>,
 ) -> Response {
     #[derive(Serialize)]
     struct Refusal {
         message: &'static str,
     }
-    let found = world.see(|market| {
-        let (coin, currency) = product(market, id)?;
-        let decimals = price_decimals(coin, currency);
-        let quote = coin.quote(Venue::Coinbase, market.worth(currency)?, decimals);
-        Some(row(market, quote, &|price| digits(price, decimals)))
-    });
-    match found {
+    match world.see(|market| row(&Product::find(market, id)?, market)) {
         Some(row) => json(StatusCode::OK, &row),
         None => json(StatusCode::NOT_FOUND, &Refusal { message: "NotFound" }),
     }
 }
 
-fn product<'a>(market: &'a Market, id: &str) -> Option<(&'a Coin, &'static str)> {
-    let (base, quote) = id.split_once('-')?;
-    let currency = QUOTES.into_iter().find(|currency| *currency == quote && *currency != base)?;
-    Some((market.coin(base)?, currency))
+impl<'a> Product<'a> {
+    /// The product with a name as `BTC-USD`.
+    pub(in crate::sandbox) fn find(market: &'a Market, id: &str) -> Option<Self> {
+        let (base, quote) = id.split_once('-')?;
+        let known = |currency: &&str| *currency == quote && *currency != base;
+        let currency = QUOTES.into_iter().find(known)?;
+        Some(Self { coin: market.coin(base)?, currency })
+    }
+
+    /// Its quote; `None` where its currency is not simulated.
+    pub(in crate::sandbox) fn quote(&self, market: &Market) -> Option<Quote> {
+        let unit = market.worth(self.currency)?;
+        Some(self.coin.quote(Venue::Coinbase, unit, self.decimals()))
+    }
+
+    /// A size worth some ten to some thousand dollars, another one at each step.
+    pub(in crate::sandbox) fn size(quote: &Quote, which: u64) -> String {
+        let spread = (quote.step * 7_919 + which * 104_729) % 997;
+        digits((10 + spread) as f64 / quote.price, 8)
+    }
+
+    pub(in crate::sandbox) fn ticker(&self, market: &Market) -> Option<Ticker> {
+        let quote = self.quote(market)?;
+        Some(Ticker {
+            ask: self.price(quote.ask),
+            bid: self.price(quote.bid),
+            volume: digits(quote.volume, 8),
+            trade_id: quote.step * TRADES_PER_STEP + 1,
+            price: self.price(quote.price),
+            size: Self::size(&quote, 0),
+            time: rfc3339(market.time_of(quote.step)),
+            rfq_volume: digits(quote.volume / 1_000.0, 6),
+            conversions_volume: "0".to_owned(),
+        })
+    }
+
+    pub(in crate::sandbox) fn stats(&self, market: &Market) -> Option<Stats> {
+        let quote = self.quote(market)?;
+        Some(Stats {
+            open: self.price(quote.open),
+            high: self.price(quote.high),
+            low: self.price(quote.low),
+            last: self.price(quote.price),
+            volume: digits(quote.volume, 8),
+            volume_30day: digits(quote.volume * 30.0, 8),
+        })
+    }
+
+    fn decimals(&self) -> u8 {
+        price_decimals(self.coin, self.currency)
+    }
+
+    fn price(&self, price: f64) -> String {
+        digits(price, self.decimals())
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 
 use super::{
     super::{
-        market::{Coin, Market, Venue},
+        market::{Coin, Market, Quote, Venue},
         number::{digits, number},
         world::World,
     },
@@ -63,7 +63,7 @@ struct Row {
 }
 
 /// One asset in one quote currency.
-struct Pair<'a> {
+pub(in crate::sandbox) struct Pair<'a> {
     coin: &'a Coin,
     currency: &'static str,
 }
@@ -93,7 +93,31 @@ async fn ticker(State(world): State<Arc<World>>, Query(params): Query<Params>) -
     }
 }
 
-impl Pair<'_> {
+impl<'a> Pair<'a> {
+    /// The pair under its common name, as `BTC/USD`: what Kraken's newer APIs call it.
+    pub(in crate::sandbox) fn find(market: &'a Market, name: &str) -> Option<Self> {
+        let (base, quote) = name.split_once('/')?;
+        let known = |currency: &&str| *currency == quote && *currency != base;
+        let currency = QUOTES.into_iter().find(known)?;
+        Some(Self { coin: market.coin(base)?, currency })
+    }
+
+    /// Its quote; `None` where its currency is not simulated.
+    pub(in crate::sandbox) fn quote(&self, market: &Market) -> Option<Quote> {
+        let unit = market.worth(self.currency)?;
+        Some(self.coin.quote(Venue::Kraken, unit, self.decimals()))
+    }
+
+    /// Decimals of its price.
+    pub(in crate::sandbox) fn decimals(&self) -> u8 {
+        price_decimals(self.coin, self.currency)
+    }
+
+    /// Whole lots, 1 asked and 2 bid: others at each step.
+    pub(in crate::sandbox) fn lots(quote: &Quote, which: u64) -> u64 {
+        1 + (quote.step * 7_919 + which * 104_729) % 97
+    }
+
     fn names(&self) -> (&'static str, &'static str) {
         let name = |common| match common {
             "BTC" => "XBT",
@@ -123,11 +147,9 @@ impl Pair<'_> {
     }
 
     fn row(&self, market: &Market) -> Option<Row> {
-        let decimals = price_decimals(self.coin, self.currency);
-        let quote = self.coin.quote(Venue::Kraken, market.worth(self.currency)?, decimals);
+        let (quote, decimals) = (self.quote(market)?, self.decimals());
         let price = |price: f64| digits(price, decimals.max(DECIMALS_MIN));
-        // Another whole lot at each step.
-        let lots = |which: u64| 1 + (quote.step * 7_919 + which * 104_729) % 97;
+        let lots = |which| Self::lots(&quote, which);
         let offer =
             |price: String, which| [price, lots(which).to_string(), digits(lots(which) as f64, 3)];
         let passed = market.time_of(quote.step).rem_euclid(DAY_US) as f64 / DAY_US as f64;

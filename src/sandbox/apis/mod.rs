@@ -1,14 +1,14 @@
 //! The imitated APIs, a file each. A handler reads the market and writes it down in one API's
 //! shape; what it leaves out of the real API is said in its file.
 
-mod binance;
-mod coinbase;
+pub(super) mod binance;
+pub(super) mod coinbase;
 mod coingecko;
 mod defillama;
 mod etherscan;
 mod evm;
 mod fear_greed;
-mod kraken;
+pub(super) mod kraken;
 mod mempool;
 mod token_metrics;
 
@@ -23,7 +23,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{faults::FaultSwitch, market::Coin, mishap, world::World};
+use super::{faults::FaultSwitch, market::Coin, mishap, streams, world::World};
 
 /// Parameters of a query; of a repeated one the last.
 type Params = HashMap<String, String>;
@@ -41,6 +41,7 @@ pub(super) fn router(world: Arc<World>, switch: FaultSwitch) -> Router {
         .nest("/etherscan", etherscan::routes())
         .merge(evm::routes())
         .nest("/fear_greed", fear_greed::routes())
+        .merge(streams::routes())
         .route("/", get(index))
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(switch, mishap::meet))
@@ -54,7 +55,8 @@ async fn index() -> Response {
         path: &'static str,
         imitates: &'static str,
     }
-    let routes = super::ROUTES.iter().map(|(path, imitates)| Route { path, imitates });
+    let all = super::ROUTES.iter().chain(super::STREAMS);
+    let routes = all.map(|(path, imitates)| Route { path, imitates });
     json(StatusCode::OK, &routes.collect::<Vec<_>>())
 }
 

@@ -7,10 +7,11 @@ use super::*;
 #[tokio::test]
 async fn every_route_exists_and_what_is_unknown_is_json_too() {
     let client = client();
-    for (path, _) in ROUTES {
+    for (path, _) in ROUTES.iter().chain(STREAMS) {
         assert_ne!(client.get(path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
-    assert_eq!(client.get("/").await.ok().as_array().unwrap().len(), ROUTES.len());
+    let listed = client.get("/").await.ok().as_array().unwrap().len();
+    assert_eq!(listed, ROUTES.len() + STREAMS.len());
     for path in ["/nowhere", "/binance/api/v3/depth", "/mempool/"] {
         let answer = client.get(path).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND);
