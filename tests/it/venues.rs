@@ -128,3 +128,71 @@ async fn poison_of_a_stream_never_reaches_a_client() {
     until(&mut client, "11", &["10"]).await;
     assert!(server.metric("tickwire_quarantined_total", "feed=\"x\"").await.unwrap() >= 3.0);
 }
+
+/// Streams and the simulated venues are written apart; here they meet.
+#[tokio::test]
+async fn every_stream_that_the_sandbox_imitates_is_understood() {
+    let markets = "symbols = [\"BTC-USD\", \"DOGE-USD\", \"ETH-USD\"]";
+    let dollars = "symbols = [\"BTC-USDT\", \"ETH-USDC\"]";
+    let cases = [
+        ("binance", "ticker_24hr", dollars),
+        ("binance", "ticker_price", dollars),
+        ("binance", "book_ticker", dollars),
+        ("coinbase", "ticker", markets),
+        ("coinbase", "stats", markets),
+        ("kraken", "ticker", markets),
+    ];
+    let mut builder = server();
+    for (number, (provider, endpoint, symbols)) in cases.iter().enumerate() {
+        builder = builder.feed(&format!(
+            "name = \"f{number}\"\nprovider = \"{provider}\"\nendpoint = \"{endpoint}\"\n\
+             base_url = \"sandbox:/{provider}\"\ntransport = \"ws\"\nevery = \"5s\"\n{symbols}"
+        ));
+    }
+    let server = builder.start().await;
+    eventually("each symbol of each feed to come by its stream", || async {
+        let topics = server.json("/v1/topics?pattern=price.*.*").await;
+        let topics = topics["topics"].as_array().unwrap().clone();
+        let live = |topic: &Value| topic["state"] == "live";
+        (topics.len() == 15 && topics.iter().all(live)).then_some(())
+    })
+    .await;
+    let page = server.json("/v1/feeds").await;
+    for feed in page["feeds"].as_array().unwrap() {
+        assert_eq!(
+            (&feed["transport"], &feed["last_error"]),
+            (&json!("ws"), &Value::Null),
+            "{feed}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_the_sandbox_does_not_know_does_not_keep_the_others_from_streaming() {
+    let mut builder = server();
+    for provider in ["binance", "coinbase", "kraken"] {
+        builder = builder.feed(&format!(
+            "name = \"{provider}\"\nprovider = \"{provider}\"\ntransport = \"ws\"\n\
+             base_url = \"sandbox:/{provider}\"\nevery = \"5s\"\n\
+             symbols = [\"BTC-EUR\", \"NOPE-USD\", \"BTC-USD\", \"ETH-USDT\"]"
+        ));
+    }
+    let server = builder.start().await;
+    for (feed, topic) in [
+        ("binance", "price.ETH-USDT.binance"),
+        ("coinbase", "price.BTC-USD.coinbase"),
+        ("kraken", "price.BTC-USD.kraken"),
+    ] {
+        eventually(&format!("{topic} by the stream"), || async {
+            let page = server.json("/v1/feeds").await;
+            let feeds = page["feeds"].as_array().unwrap();
+            let streams = |own: &Value| own["name"] == feed && own["transport"] == "ws";
+            let page = server.json(&format!("/v1/snapshot?topics={topic}")).await;
+            let live = page["snapshots"][0]["state"] == "live";
+            (live && feeds.iter().any(streams)).then_some(())
+        })
+        .await;
+        let nope = server.json(&format!("/v1/snapshot?topics=price.NOPE-USD.{feed}")).await;
+        assert_ne!(nope["snapshots"][0]["state"], "live");
+    }
+}
