@@ -58,7 +58,7 @@ async fn the_venue_s_digits_reach_the_client_and_nothing_is_polled() {
     let feed = server.json("/v1/feeds").await["feeds"][0].clone();
     assert_eq!((&feed["state"], &feed["next_due"]), (&json!("live"), &Value::Null));
     assert!(server.stop().await);
-    assert!(connection.is_closed().await, "a shutdown says farewell");
+    assert!(connection.closes().await, "a shutdown says farewell");
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ pub use events::{Event, Events};
 pub use raw::RawEnd;
 pub use server::{Builder, Server, server};
 pub use upstream::Upstream;
-pub use venue::{Connection, Venue};
+pub use venue::Venue;
 
 use std::{future::Future, time::Duration};
 

@@ -96,7 +96,7 @@ impl Connection {
     }
 
     /// Whether the server closes the connection as one should.
-    pub async fn is_closed(mut self) -> bool {
+    pub async fn closes(mut self) -> bool {
         loop {
             match soon("the end of a connection", self.0.next()).await {
                 Some(Ok(Message::Close(_))) => return true,
