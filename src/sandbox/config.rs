@@ -49,13 +49,13 @@ pub enum FaultKind {
     /// Status 500.
     #[serde(rename = "500")]
     ServerError,
-    /// An HTML page with status 200 where JSON is due.
+    /// An HTML page with status 200 where JSON, or a stream, is due.
     Html,
-    /// The right answer, three seconds late.
+    /// The right answer, three seconds late; of a stream the handshake.
     Slow,
-    /// The first half of the right body.
+    /// The first half of the right body; a stream breaks off within a frame after two seconds.
     Truncated,
-    /// No answer at all.
+    /// No answer at all; a stream stands and says nothing more after two seconds.
     Hang,
 }
 

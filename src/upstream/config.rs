@@ -222,12 +222,21 @@ impl FeedConfig {
         }
     }
 
-    /// Where its WebSocket is: as configured, or else next to where it polls; none where the
-    /// provider has none.
+    /// Where its WebSocket is: as configured, or else next to where it polls; none where it has
+    /// none.
     pub fn stream_url(&self) -> Option<&str> {
+        if self.transport == Transport::Rest {
+            return None;
+        }
         let (public, sandbox) = self.provider.stream()?;
         let in_sandbox = self.base_url.as_deref().is_some_and(|url| url.starts_with("sandbox:"));
         Some(self.stream_url.as_deref().unwrap_or(if in_sandbox { sandbox } else { public }))
+    }
+
+    /// Whether it asks the simulated market.
+    pub fn is_simulated(&self) -> bool {
+        let mut urls = self.base_url().into_iter().chain(self.stream_url());
+        urls.any(|url| url.starts_with("sandbox:"))
     }
 
     /// Whether it asks DefiLlama for chains, which have a host of their own and no symbols.

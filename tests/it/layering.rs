@@ -36,7 +36,7 @@ const ANY: &[&str] = &["*"];
 const FOUNDATION: [&str; 4] = ["units", "market", "telemetry", "shutdown"];
 
 /// Files that decide and never act: no clock, no I/O, no task.
-const PURE: [&str; 22] = [
+const PURE: [&str; 26] = [
     "src/market/",
     "src/protocol/",
     "src/documents/",
@@ -59,6 +59,10 @@ const PURE: [&str; 22] = [
     "src/session/extension.rs",
     "src/session/frames.rs",
     "src/session/deflate.rs",
+    "src/sandbox/streams/binance",
+    "src/sandbox/streams/coinbase.rs",
+    "src/sandbox/streams/kraken.rs",
+    "src/sandbox/streams/meter.rs",
 ];
 
 const FILE_LINES_MAX: usize = 400;

@@ -196,3 +196,22 @@ async fn what_the_sandbox_does_not_know_does_not_keep_the_others_from_streaming(
         assert_ne!(nope["snapshots"][0]["state"], "live");
     }
 }
+
+#[tokio::test]
+async fn a_stream_may_be_simulated_where_polls_are_not() {
+    let upstream = Upstream::start().await;
+    let base = upstream.url();
+    let server = server()
+        .feed(&format!(
+            "name = \"x\"\nprovider = \"kraken\"\ntransport = \"ws\"\nbase_url = \"{base}\"\n\
+             stream_url = \"sandbox:/kraken/v2\"\nsymbols = [\"BTC-USD\"]\nevery = \"5s\"",
+        ))
+        .start()
+        .await;
+    eventually("a price by the stream", || async {
+        let page = server.json("/v1/snapshot?topics=price.BTC-USD.x").await;
+        (page["snapshots"][0]["state"] == "live").then_some(())
+    })
+    .await;
+    assert_eq!(upstream.polls(), 0);
+}

@@ -227,6 +227,7 @@ fn a_stream_is_where_the_polls_are_or_is_named() {
         (&format!("{feed}stream_url = \"http://a.b\""), "feeds[0].stream_url", "wss://"),
         (&format!("{feed}stream_url = \"ws://a.b\""), "feeds[0].stream_url", "use wss://"),
         (&format!("{feed}{private}stream_url = \"\""), "feeds[0].stream_url", "wss://"),
+        (&format!("{feed}stale_after = \"2s\"\nevery = \"1s\""), "feeds[0].stale_after", "3s"),
     ]);
     for (rest, expected) in [
         ("", "wss://ws.kraken.com/v2"),

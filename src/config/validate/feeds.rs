@@ -19,6 +19,9 @@ const EVERY_MIN: Span = Span::millis(100);
 /// The shortest time between polls of an upstream that belongs to somebody else.
 const EVERY_MIN_PUBLIC: Span = Span::secs(1);
 
+/// The shortest that what comes by a stream may be fresh.
+const STALE_AFTER_MIN_STREAM: Span = Span::secs(3);
+
 /// Longest name: with the longest symbol it still fits a topic of 128 bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -104,6 +107,14 @@ impl Checks<'_> {
             );
             self.refuse(path.key("transport"), message);
             return;
+        }
+        if feed.stale_after() < STALE_AFTER_MIN_STREAM {
+            let message = format!(
+                "{} is less than {STALE_AFTER_MIN_STREAM}: a venue speaks about once a second, and \
+                 its values would be stale in between",
+                feed.stale_after()
+            );
+            self.refuse(path.key("stale_after"), message);
         }
         match &feed.stream_url {
             Some(url) => {

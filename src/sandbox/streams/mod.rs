@@ -154,3 +154,6 @@ async fn kraken_v2(
 ) -> Response {
     socket::answer(world, upgrades, Box::new(kraken::Session::default()), request)
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,7 +153,7 @@ enum End {
 }
 
 /// A session, and what surrounds it.
-struct Connection {
+pub(super) struct Connection {
     world: Arc<World>,
     session: Box<dyn Session>,
     fault: Option<FaultKind>,
@@ -166,7 +166,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(
+    pub(super) fn new(
         world: Arc<World>,
         session: Box<dyn Session>,
         fault: Option<FaultKind>,
@@ -187,7 +187,7 @@ impl Connection {
         }
     }
 
-    async fn run<S>(mut self, mut socket: WebSocketStream<S>)
+    pub(super) async fn run<S>(mut self, mut socket: WebSocketStream<S>)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {

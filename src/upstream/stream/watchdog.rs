@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// The shortest that a connection may be without data: the tickers of venues come once a second.
+pub const STALL_MIN: Duration = Duration::from_secs(3);
+
 /// The longest that a connection may be without data, however old a value may become: venues say
 /// something more often than that.
 const STALL_MAX: Duration = Duration::from_secs(30);
@@ -56,7 +59,7 @@ impl Watchdog {
             now + (lifetime - early)
         });
         Self {
-            stall_after: stale_after.min(STALL_MAX),
+            stall_after: stale_after.clamp(STALL_MIN, STALL_MAX),
             ping_every,
             heard: now,
             ping: now + ping_every,
@@ -136,6 +139,14 @@ mod tests {
             seen,
             [(4, Due::Ping), (8, Due::Ping), (10, Due::Roll), (12, Due::Ping), (15, Due::Stalled)]
         );
+    }
+
+    #[test]
+    fn however_soon_a_value_is_stale_a_venue_may_draw_breath() {
+        let now = Instant::now();
+        let mut watchdog = Watchdog::new(now, SECOND / 2, None, 0.5);
+        let seen = watched(&mut watchdog, now, 60, &[1]);
+        assert_eq!(seen.last(), Some(&(4, Due::Stalled)));
     }
 
     #[test]
