@@ -74,8 +74,23 @@ impl Poll {
 
     /// What it polls for comes in another way from now on, perhaps in the middle of a poll.
     pub fn relieved(&mut self) {
+        let next = self.after_this();
         self.pace.relieved();
+        self.pace.hold(next);
         self.feed.breaker(self.pace.breaker(), self.clock.now());
+    }
+
+    /// What goes on beside it panicked with `message`, perhaps in the middle of a poll.
+    pub fn interrupted(&mut self, message: &str) {
+        let next = self.after_this();
+        self.panicked(message);
+        self.pace.hold(next);
+    }
+
+    /// When the poll after one that may be broken off now would be due.
+    fn after_this(&self) -> std::time::Instant {
+        let due = self.pace.due();
+        if due > Instant::now().into_std() { due } else { due + self.interval }
     }
 
     /// A new provider; one that cannot be made is tried again as a failing upstream is.

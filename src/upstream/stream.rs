@@ -74,7 +74,7 @@ impl Work for Stream {
 
     fn panicked(&mut self, message: &str) {
         self.line.panicked();
-        self.poll.panicked(message);
+        self.poll.interrupted(message);
     }
 
     async fn stopped(&mut self) {

@@ -318,7 +318,8 @@ impl Line {
                     return Err(FetchError::new(error.reason, error.message).into());
                 }
                 self.parts.feed.metrics().failed(error.reason);
-                self.parts.feed.noted(error.reason, &error.message, rx);
+                let message = format!("stream: {}", error.message);
+                self.parts.feed.noted(error.reason, &message, rx);
                 return Ok(false);
             }
         };
@@ -367,14 +368,15 @@ impl Line {
                 if let (Some(wait), Some(share)) = (wait, feed.budget()) {
                     share.hold((now + wait).into_std());
                 }
+                let message = format!("stream: {}", failure.message);
                 feed.metrics().failed(failure.reason);
                 if self.outage {
-                    feed.noted(failure.reason, &failure.message, wall);
+                    feed.noted(failure.reason, &message, wall);
                 } else {
                     let due: Instant = self.retry.due().into();
                     let retry_at = Some(feed.scheduled(due, due - now));
                     let reason = failure.reason;
-                    feed.failed(reason, &format!("stream: {}", failure.message), wall);
+                    feed.failed(reason, &message, wall);
                     publisher.lock().trouble(Trouble { reason, retry_at, blocked: false }, wall);
                     self.outage = true;
                 }

@@ -1,5 +1,6 @@
 mod confirming;
 mod failing;
+mod random;
 mod rig;
 
 use self::rig::*;

@@ -83,6 +83,11 @@ impl Peer {
         self.0.send(Message::text(text.into())).await.unwrap();
     }
 
+    /// Says something, and whether the client is still there to hear it.
+    pub(super) async fn says(&mut self, text: &str) -> bool {
+        self.0.send(Message::text(text)).await.is_ok()
+    }
+
     /// Says something of `bytes` bytes, whether it is taken or not.
     pub(super) async fn floods(&mut self, bytes: usize) {
         let sent = self.0.send(Message::text(" ".repeat(bytes)));
@@ -146,6 +151,7 @@ impl Fetch for Rest {
         let price = *self.price.lock();
         Box::pin(async move {
             let Some(price) = price else { return std::future::pending().await };
+            tokio::time::sleep(Duration::from_millis(100)).await;
             let body = format!(r#"[{{"symbol":"BTCUSDT","price":"{price}"}}]"#);
             Ok(Answer { body: Some(body.into()), validators: Validators::default(), used: None })
         })
@@ -284,6 +290,12 @@ impl Rig {
         let last = self.head(topic).last.unwrap();
         let data: serde_json::Value = serde_json::from_slice(&last.update.data).unwrap();
         data["price"].as_str().unwrap().to_owned()
+    }
+
+    /// The last price of a topic, where it has one.
+    pub(super) fn known(&self, topic: &str) -> Option<String> {
+        self.hub.topic(topic)?.head(self.clock.now()).last?;
+        Some(self.price(topic))
     }
 
     /// Waits until a topic has a price.
