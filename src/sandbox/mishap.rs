@@ -44,7 +44,7 @@ pub(super) async fn meet(
     };
     // A stream hangs or breaks off once it stands, which its connection sees to.
     if matches!(mishap.kind, FaultKind::Truncated | FaultKind::Hang)
-        && is_handshake(request.headers())
+        && is_handshake(&path, request.headers())
     {
         request.extensions_mut().insert(mishap.kind);
         return next.run(request).await;

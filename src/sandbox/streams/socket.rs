@@ -43,7 +43,7 @@ use crate::{
 };
 
 use super::{
-    super::{config::FaultKind, world::World},
+    super::{STREAMS, config::FaultKind, world::World},
     At, Close, Out, Session,
     meter::Meter,
 };
@@ -88,10 +88,11 @@ impl Upgrades {
     }
 }
 
-/// Whether a request asks for a WebSocket.
-pub(in crate::sandbox) fn is_handshake(headers: &HeaderMap) -> bool {
+/// Whether a request asks for a WebSocket where there is one.
+pub(in crate::sandbox) fn is_handshake(path: &str, headers: &HeaderMap) -> bool {
+    let streams = STREAMS.iter().any(|(stream, _)| path.starts_with(stream));
     let upgrade = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
-    upgrade.is_some_and(|name| name.trim().eq_ignore_ascii_case("websocket"))
+    streams && upgrade.is_some_and(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// Answers the handshake and runs the session behind it. A fault that is to befall the stream is

@@ -58,6 +58,15 @@ async fn a_truncated_answer_is_the_first_half_of_the_right_one() {
     assert_eq!(half.headers["content-length"], half.body.len().to_string());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_wish_for_a_stream_where_there_is_none_saves_no_answer_from_its_fault() {
+    let client = client();
+    let whole = client.get(PRICE).await.body;
+    client.misbehave("*", FaultKind::Truncated);
+    let request = Request::get(PRICE).header("upgrade", "websocket").body(Body::empty()).unwrap();
+    assert_eq!(client.send(request).await.body, whole[..whole.len() / 2]);
+}
+
 /// A sandbox on a real socket, its way to stop, and its end.
 async fn serving() -> (Sandbox, shutdown::Trigger, Shutdown) {
     let (trigger, shutdown) = shutdown::channel();

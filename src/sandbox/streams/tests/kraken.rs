@@ -1,6 +1,9 @@
 //! Kraken as a client hears it.
 
-use super::{super::kraken::Session, *};
+use super::{
+    super::{super::apis::kraken::Pair, kraken::Session},
+    *,
+};
 
 fn client() -> Client<Session> {
     Client::new(Session::default())
@@ -61,6 +64,19 @@ fn prices_are_numbers_with_the_digits_of_the_market() {
     };
     assert_eq!(digits(&out.messages[2]), 2);
     assert_eq!(digits(&out.messages[3]), 10);
+}
+
+#[test]
+fn a_ticker_says_what_the_market_says_at_that_moment() {
+    let mut client = client();
+    client.say(&request("subscribe", &["ETH/EUR"], json!({"event_trigger": "bbo"})));
+    let update = client.steps(50).pop().unwrap();
+    let pair = Pair::find(&client.market, "ETH/EUR").unwrap();
+    let quote = pair.quote(&client.market).unwrap();
+    for (key, value) in [("bid", quote.bid), ("ask", quote.ask), ("last", quote.price)] {
+        let told = update["data"][0][key].as_f64().unwrap();
+        assert!((told - value).abs() < 1e-9, "{key} {told} {value}");
+    }
 }
 
 #[test]
