@@ -32,7 +32,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 
 impl Deed {
     /// Does it on a new connection where there is none.
-    async fn is_done(self, rig: &mut Rig, venue: &mut Option<Peer>) {
+    async fn happens(self, rig: &mut Rig, venue: &mut Option<Peer>) {
         if let Self::Silence(secs) = self {
             return elapse(SECOND * u32::try_from(secs).unwrap()).await;
         }
@@ -65,7 +65,7 @@ async fn whatever_happens(deeds: Vec<Deed>) -> Result<(), TestCaseError> {
     *rig.rest.price.lock() = Some("105");
     let mut venue = None;
     for deed in deeds {
-        deed.is_done(&mut rig, &mut venue).await;
+        deed.happens(&mut rig, &mut venue).await;
         if let Some(price) = rig.known("price.BTC-USDT.x") {
             prop_assert!((100..110).contains(&price.parse::<u32>().unwrap()), "{price}");
         }
@@ -79,7 +79,7 @@ async fn whatever_happens(deeds: Vec<Deed>) -> Result<(), TestCaseError> {
     let mut price = 100;
     while rig.known("price.BTC-USDT.x").as_deref() != Some("120") {
         price = if price == 120 { 119 } else { 120 };
-        Deed::Price(price).is_done(&mut rig, &mut venue).await;
+        Deed::Price(price).happens(&mut rig, &mut venue).await;
     }
     prop_assert_eq!(rig.report().transport, Some(Transport::Ws));
     prop_assert_eq!(rig.report().state, State::Live);
