@@ -22,7 +22,7 @@ use crate::{
     session::{Sessions, Settings},
     shutdown::{self, Shutdown, Stage, Tasks, Trigger},
     telemetry::{Telemetry, UPKEEP_EVERY},
-    upstream::{Deps, Upstream},
+    upstream::{Deps, Upstream, config::FeedConfig},
 };
 
 /// Between the notice to clients and the end of the producers: time for a load balancer to see that
@@ -141,8 +141,7 @@ async fn start_sandbox(
     tasks: &Tasks,
     shutdown: &Shutdown,
 ) -> Result<Option<String>> {
-    let wanted = |url: &str| url.starts_with("sandbox:");
-    if !config.feeds.iter().any(|feed| feed.base_url().is_some_and(wanted)) {
+    if !config.feeds.iter().any(FeedConfig::is_simulated) {
         return Ok(None);
     }
     let sandbox = sandbox::bind(&config.sandbox).await.context("the sandbox market")?;

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
 };
 
-use crate::config::Config;
+use crate::{config::Config, upstream::config::FeedConfig};
 
 /// Says what is served where, and a line to try.
 ///
@@ -13,10 +13,7 @@ use crate::config::Config;
 /// When the output is closed.
 pub fn announce(out: &mut impl Write, address: SocketAddr, config: &Config) -> io::Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    let simulated = config
-        .feeds
-        .iter()
-        .any(|feed| feed.base_url().is_some_and(|url| url.starts_with("sandbox:")));
+    let simulated = config.feeds.iter().any(FeedConfig::is_simulated);
     let market = if simulated { " (simulated market)" } else { "" };
     let feeds: Vec<_> = config.feeds.iter().map(|feed| feed.name.as_str()).collect();
     writeln!(out, "tickwire {version} is up{market}")?;

@@ -71,9 +71,11 @@ fn row(feed: &FeedConfig) -> [String; 6] {
         count => count.to_string(),
     };
     // A feed that asks nobody is paced by its rate.
-    let (every, from) = match feed.base_url() {
-        Some(url) => (feed.every.to_string(), url.to_owned()),
-        None => (format!("{}/s", feed.rate), dash()),
+    let (every, from) = match (feed.base_url(), feed.stream_url()) {
+        (Some(url), None) => (feed.every.to_string(), url.to_owned()),
+        // The pace of a stream is the venue's.
+        (Some(url), Some(stream)) => (dash(), format!("{stream}, else each {} {url}", feed.every)),
+        (None, _) => (format!("{}/s", feed.rate), dash()),
     };
     [
         feed.name.clone(),
@@ -104,6 +106,7 @@ mod tests {
         let first = format!("configuration ok: {count} feeds from a.toml\n");
         assert!(out.starts_with(&first), "{out}");
         assert!(out.contains("sandbox:/binance"), "{out}");
+        assert!(out.contains("sandbox:/kraken/v2, else each 2s sandbox:/kraken"), "{out}");
     }
 
     #[test]

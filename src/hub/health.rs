@@ -21,6 +21,8 @@ pub struct FeedReport {
     pub name: String,
     /// Its provider.
     pub provider: String,
+    /// How it gets what it publishes now; none for what is pushed or made in the process.
+    pub transport: Option<Transport>,
     /// Freshness of what it publishes.
     pub state: State,
     /// Whether readiness waits for it.
@@ -29,9 +31,9 @@ pub struct FeedReport {
     pub last_success: Option<Micros>,
     /// Age of that.
     pub age_ms: Option<u64>,
-    /// When it is polled next.
+    /// When it is asked next: polled, or connected to; none while a stream delivers.
     pub next_due: Option<Micros>,
-    /// Time between polls now in force.
+    /// Time between polls now in force; 0 while a stream delivers.
     pub interval_ms: u64,
     /// Its circuit breaker.
     pub breaker: Breaker,
@@ -39,6 +41,16 @@ pub struct FeedReport {
     pub budget: Option<BudgetReport>,
     /// Why it is not live, or the last thing that went wrong.
     pub last_error: Option<ErrorReport>,
+}
+
+/// How values come from an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// By polls.
+    Rest,
+    /// By a WebSocket.
+    Ws,
 }
 
 /// What an upstream still allows.

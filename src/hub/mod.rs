@@ -30,7 +30,7 @@ use tokio::sync::broadcast;
 
 pub use config::Config;
 pub use freshness::{Standing, Transition, Trouble};
-pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport};
+pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport, Transport};
 pub use intake::{Intake, Receipt, Refusal, Rejection, Submission, Taken};
 pub use issued::Issued;
 pub use slot::{Head, Joined, Outcome, Slot};

@@ -3,15 +3,39 @@
 
 use std::{
     error::Error,
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::Host;
 
 /// An address that is not public.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0} has no public address; allow_private = true permits others")]
 pub struct NotPublic(pub String);
+
+/// The addresses of `host` that may be connected to: public ones, or all with `allow_private`.
+///
+/// # Errors
+/// When the name cannot be resolved, or has no such address.
+pub async fn resolve(
+    host: &Host<&str>,
+    port: u16,
+    allow_private: bool,
+) -> io::Result<Vec<SocketAddr>> {
+    let found: Vec<SocketAddr> = match *host {
+        Host::Ipv4(v4) => vec![(v4, port).into()],
+        Host::Ipv6(v6) => vec![(v6, port).into()],
+        Host::Domain(name) => tokio::net::lookup_host((name, port)).await?.collect(),
+    };
+    let allowed = |addr: &SocketAddr| allow_private || is_public(addr.ip());
+    let allowed: Vec<SocketAddr> = found.into_iter().filter(allowed).collect();
+    if allowed.is_empty() {
+        return Err(io::Error::other(NotPublic(host.to_string())));
+    }
+    Ok(allowed)
+}
 
 /// Resolves names by the system, and passes on public addresses only. The connection is made to
 /// the addresses that were checked, so a name cannot change in between.
@@ -21,13 +45,14 @@ pub struct PublicOnly;
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let public: Vec<SocketAddr> = found.filter(|addr| is_public(addr.ip())).collect();
-            if public.is_empty() {
-                let refused: Box<dyn Error + Send + Sync> =
-                    Box::new(NotPublic(name.as_str().to_owned()));
-                return Err(refused);
-            }
+            let found = resolve(&Host::Domain(name.as_str()), 0, false).await;
+            let public = found.map_err(|error| -> Box<dyn Error + Send + Sync> {
+                // Told as it is, where it is ours.
+                match error.downcast::<NotPublic>() {
+                    Ok(refused) => Box::new(refused),
+                    Err(error) => Box::new(error),
+                }
+            })?;
             let addrs: Addrs = Box::new(public.into_iter());
             Ok(addrs)
         })

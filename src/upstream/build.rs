@@ -9,7 +9,7 @@ use super::{
     Deps,
     budget::{Budgets, Share},
     clock::Clock,
-    config::{FeedConfig, ProviderKind},
+    config::{self, FeedConfig, ProviderKind},
     feed::{Feed, Identity},
     fetch::Fetch,
     http::{Clients, Target},
@@ -17,8 +17,10 @@ use super::{
     poll::Factory,
     providers::{self, Secrets},
     secrets,
+    stream::{self, Dial, Network},
 };
 use crate::{
+    hub::Transport,
     market::{Pattern, Topic},
     units::Secret,
 };
@@ -42,7 +44,20 @@ impl Runner {
 pub(super) enum Kind {
     Synthetic,
     Push { key: Option<Secret>, allowed: Vec<Pattern> },
-    Poll { fetch: Arc<dyn Fetch>, factory: Factory },
+    Poll(Asking),
+}
+
+/// What the task of a feed that asks an upstream needs.
+pub(super) struct Asking {
+    pub fetch: Arc<dyn Fetch>,
+    pub factory: Factory,
+    pub stream: Option<Streaming>,
+}
+
+/// What it needs for a stream.
+pub(super) struct Streaming {
+    pub dial: Arc<dyn Dial>,
+    pub factory: stream::Factory,
 }
 
 /// What feeds share while they are set up.
@@ -90,6 +105,11 @@ impl Builder {
             status,
             provider: config.provider.name(),
             required: config.required,
+            transport: match &kind {
+                Kind::Synthetic | Kind::Push { .. } => None,
+                Kind::Poll(Asking { stream: None, .. }) => Some(Transport::Rest),
+                Kind::Poll(Asking { stream: Some(_), .. }) => Some(Transport::Ws),
+            },
             interval: if pushed { Duration::ZERO } else { config.every.0 },
             stale_after: config.stale_after().as_us(),
         };
@@ -102,10 +122,8 @@ impl Builder {
     fn poll(&mut self, config: &FeedConfig) -> Result<(Kind, Option<Share>), String> {
         let secrets = secrets::read(config)?;
         let target = self.target(config)?;
-        if secrets.iter().next().is_some()
-            && target.base.scheme() == "http"
-            && !target.allow_private
-        {
+        let keyed = secrets.iter().next().is_some();
+        if keyed && target.base.scheme() == "http" && !target.allow_private {
             return Err("a key is not sent over plain http".to_owned());
         }
         let host = target.base.host_str().unwrap_or_default().to_owned();
@@ -118,13 +136,39 @@ impl Builder {
         let fetch: Arc<dyn Fetch> = Arc::new(self.clients.http(target)?);
         // Made once here, so that a mistake in the configuration is told before anything starts.
         drop(providers::build(config, &secrets)?);
-        let kind = Kind::Poll { fetch, factory: factory(config.clone(), secrets) };
-        Ok((kind, share))
+        let stream = match config.transport {
+            config::Transport::Rest => None,
+            config::Transport::Ws => Some(self.stream(config, keyed)?),
+        };
+        let factory = factory(config.clone(), secrets);
+        Ok((Kind::Poll(Asking { fetch, factory, stream }), share))
+    }
+
+    fn stream(&self, config: &FeedConfig, keyed: bool) -> Result<Streaming, String> {
+        let url = config.stream_url();
+        let url = url.ok_or_else(|| format!("{} has no stream: use rest", config.provider))?;
+        let mut target = self.locate(url, config)?;
+        // The sandbox's address is that of HTTP, by which a WebSocket begins.
+        if url.starts_with(SANDBOX) {
+            target.base = websocket(&target.base)?;
+        }
+        if keyed && target.base.scheme() == "ws" && !target.allow_private {
+            return Err("a feed with a key does not go over plain ws".to_owned());
+        }
+        let dial: Arc<dyn Dial> = Arc::new(Network::new(target)?);
+        drop(providers::stream::build(config)?);
+        let config = config.clone();
+        let factory: stream::Factory = Box::new(move || providers::stream::build(&config));
+        Ok(Streaming { dial, factory })
     }
 
     /// Where a feed asks.
     pub fn target(&self, config: &FeedConfig) -> Result<Target, String> {
-        let text = config.base_url().unwrap_or_default();
+        self.locate(config.base_url().unwrap_or_default(), config)
+    }
+
+    /// The place that `text` names, which may be in the sandbox.
+    fn locate(&self, text: &str, config: &FeedConfig) -> Result<Target, String> {
         let sandboxed = text.strip_prefix(SANDBOX);
         let text = match (sandboxed, &self.deps.sandbox_url) {
             (None, _) => text.to_owned(),
@@ -138,6 +182,13 @@ impl Builder {
             allow_private: config.allow_private || sandboxed.is_some(),
         })
     }
+}
+
+/// The address of a WebSocket at the server of `http`, without TLS.
+fn websocket(http: &Url) -> Result<Url, String> {
+    // A URL does not change its scheme from one that it knows to another.
+    let text = http.as_str().replacen("http", "ws", 1);
+    Url::parse(&text).map_err(|error| format!("its address is no URL: {error}"))
 }
 
 fn push(config: &FeedConfig) -> Result<Kind, String> {

@@ -47,6 +47,9 @@ pub struct FeedConfig {
     /// How the API is asked.
     #[serde(default)]
     pub transport: Transport,
+    /// Where the WebSocket of a feed with `transport = "ws"` is: `wss://…`, or `sandbox:/path`;
+    /// absent means the provider's public address, or that of the sandbox where `base_url` is there.
+    pub stream_url: Option<String>,
     /// Canonical symbols to fetch.
     #[serde(default)]
     pub symbols: Vec<String>,
@@ -104,7 +107,7 @@ pub enum Transport {
     /// By polling.
     #[default]
     Rest,
-    /// By a WebSocket that stays open.
+    /// By a WebSocket that stays open; by polling while it is down.
     Ws,
 }
 
@@ -244,6 +247,23 @@ impl FeedConfig {
             ProviderKind::Json => self.url.as_deref(),
             _ => self.base_url.as_deref().or(public),
         }
+    }
+
+    /// Where its WebSocket is: as configured, or else next to where it polls; none where it has
+    /// none.
+    pub fn stream_url(&self) -> Option<&str> {
+        if self.transport == Transport::Rest {
+            return None;
+        }
+        let (public, sandbox) = self.provider.stream()?;
+        let in_sandbox = self.base_url.as_deref().is_some_and(|url| url.starts_with("sandbox:"));
+        Some(self.stream_url.as_deref().unwrap_or(if in_sandbox { sandbox } else { public }))
+    }
+
+    /// Whether it asks the simulated market.
+    pub fn is_simulated(&self) -> bool {
+        let mut urls = self.base_url().into_iter().chain(self.stream_url());
+        urls.any(|url| url.starts_with("sandbox:"))
     }
 
     /// Whether it asks DefiLlama for chains, which have a host of their own and no symbols.

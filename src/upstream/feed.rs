@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{budget::Share, clock::Clock, metrics::Metrics};
 use crate::{
-    hub::{ErrorReport, FeedReport, Hub},
+    hub::{ErrorReport, FeedReport, Hub, Transport},
     market::{Breaker, Data, Reason, Source, State, Tick, Topic},
     units::{Micros, Span},
 };
@@ -28,6 +28,8 @@ pub struct Identity {
     pub required: bool,
     /// Time between polls.
     pub interval: Duration,
+    /// How it gets its values first; none for what is pushed or made in the process.
+    pub transport: Option<Transport>,
     /// Age at which its topics are stale.
     pub stale_after: Micros,
 }
@@ -47,6 +49,7 @@ struct Inner {
     last_success: Option<Micros>,
     next_due: Option<Micros>,
     interval: Duration,
+    transport: Option<Transport>,
     breaker: Breaker,
     failing: Option<Failing>,
     last_error: Option<ErrorReport>,
@@ -82,6 +85,7 @@ impl Feed {
             last_success: None,
             next_due: None,
             interval: identity.interval,
+            transport: identity.transport,
             breaker: Breaker::Closed,
             failing: None,
             last_error: None,
@@ -167,6 +171,23 @@ impl Feed {
         self.tell_changed(&mut inner, now);
     }
 
+    /// Something went wrong that is known to be wrong already, or that nobody has to miss.
+    pub fn noted(&self, reason: Reason, message: &str, now: Micros) {
+        let message = message.to_owned();
+        self.inner.lock().last_error = Some(ErrorReport { reason, at: now, message });
+    }
+
+    /// From now on its values come by `transport`. A stream is not asked: it has no interval.
+    pub fn comes_by(&self, transport: Transport) {
+        let mut inner = self.inner.lock();
+        inner.transport = Some(transport);
+        inner.next_due = None;
+        inner.interval = match transport {
+            Transport::Rest => self.identity.interval,
+            Transport::Ws => Duration::ZERO,
+        };
+    }
+
     /// The breaker's state; logged when it opens after having been closed.
     pub fn breaker(&self, state: Breaker, now: Micros) {
         let mut inner = self.inner.lock();
@@ -241,6 +262,7 @@ impl Feed {
         FeedReport {
             name: self.identity.name.to_string(),
             provider: self.identity.provider.to_owned(),
+            transport: inner.transport,
             state: inner.state(now, self.identity.stale_after),
             required: self.identity.required,
             last_success: inner.last_success,

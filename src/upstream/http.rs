@@ -229,7 +229,7 @@ impl Http {
         let body = match response.status() {
             StatusCode::NOT_MODIFIED => None,
             status if status.is_success() => Some(self.body(response).await?),
-            _ => return Err(refused(&response)),
+            status => return Err(refused(status, response.headers())),
         };
         Ok(Answer { body, validators, used: None })
     }
@@ -285,10 +285,9 @@ fn conditional(
     }
 }
 
-/// The failure that a status of neither success nor 304 is.
-fn refused(response: &Response) -> FetchError {
-    let status = response.status();
-    let retry_after = text(response.headers(), header::RETRY_AFTER)
+/// The failure that a status is with which nothing was granted.
+pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> FetchError {
+    let retry_after = text(headers, header::RETRY_AFTER)
         .and_then(|value| retry_after::parse(&value, SystemTime::now()));
     let reason = match status.as_u16() {
         429 | 418 => Reason::RateLimited,
@@ -318,7 +317,7 @@ fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
 }
 
 /// The first error of type `E` among an error's causes.
-fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(found) = error.downcast_ref::<E>() {

@@ -38,6 +38,28 @@ pub struct Metrics {
     age: Gauge,
 }
 
+/// Handles of a feed that has a stream.
+pub struct StreamMetrics {
+    /// Connections after the first.
+    pub reconnects: Counter,
+    /// Readings that came out of order.
+    pub ignored: Counter,
+    /// Whether a connection stands.
+    pub connected: Gauge,
+}
+
+impl StreamMetrics {
+    /// Registers the handles of `feed`.
+    pub fn new(telemetry: &Telemetry, feed: &str) -> Self {
+        let labels = [("feed", feed)];
+        Self {
+            reconnects: telemetry.counter("tickwire_upstream_reconnects_total", &labels),
+            ignored: telemetry.counter("tickwire_upstream_ignored_total", &labels),
+            connected: telemetry.gauge("tickwire_upstream_stream_connected", &labels),
+        }
+    }
+}
+
 impl Metrics {
     /// Registers the handles of `feed`.
     pub fn new(telemetry: &Telemetry, feed: &str) -> Self {
@@ -76,6 +98,9 @@ impl Metrics {
             ("tickwire_upstream_budget_remaining", "Units that may still be asked of a host"),
             ("tickwire_upstream_restarts_total", "Feeds restarted after a panic"),
             ("tickwire_upstream_skipped_total", "Synthetic updates that came too late to be made"),
+            ("tickwire_upstream_reconnects_total", "Streams connected again after the first time"),
+            ("tickwire_upstream_ignored_total", "Readings of a stream that came out of order"),
+            ("tickwire_upstream_stream_connected", "Whether the connection of a stream stands"),
             ("tickwire_feed_age_seconds", "Time since a feed delivered last, or since the start"),
             (
                 "tickwire_quarantined_total",

@@ -1,8 +1,9 @@
 //! The way in: slow, rate-limited APIs are polled on schedules that respect them, and what they
 //! say is validated, consolidated and published to the hub.
 //!
-//! One loop (`poll`) serves every provider. What it decides by is pure and in files of its own:
-//! `schedule`, `backoff`, `breaker` (together the `pace`), `budget`, `validate`. A feed is one
+//! One loop (`poll`) serves every provider, and another (`stream`) those that have a WebSocket. What
+//! they decide by is pure and in files of its own: `schedule`, `backoff`, `breaker` (together the
+//! `pace`), `budget`, `validate`, and those below `stream`. A feed is one
 //! task, watched over by `supervise`; feeds meet only in shared budgets, in `consolidate` and in
 //! the hub.
 
@@ -30,26 +31,29 @@ mod remember;
 mod retry_after;
 mod schedule;
 mod secrets;
+mod stream;
 mod supervise;
 mod synthetic;
 mod validate;
 
 use std::{future::Future, sync::Arc};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use self::{
-    build::{Builder, Kind, Runner},
+    build::{Asking, Builder, Kind, Runner, Streaming},
     clock::Clock,
     config::{ConsolidateConfig, FeedConfig},
     consolidate::Consolidator,
     feed::Feed,
     freshness::Sweep,
-    metrics::Metrics,
+    metrics::{Metrics, StreamMetrics},
     poll::Poll,
     publish::Publisher,
     push::{Desk, Lane},
+    stream::{Line, Parts, Stream},
     supervise::supervise,
     synthetic::{Load, Synthetic},
 };
@@ -84,6 +88,7 @@ pub struct BuildError {
 /// The feeds, ready to start.
 pub struct Upstream {
     hub: Arc<Hub>,
+    telemetry: Telemetry,
     clock: Clock,
     consolidator: Arc<Consolidator>,
     feeds: Arc<[Arc<Feed>]>,
@@ -135,6 +140,7 @@ impl Upstream {
             consolidator,
             feeds: runners.iter().map(|runner| runner.feed.clone()).collect(),
             hub: deps.hub,
+            telemetry: deps.telemetry,
             clock,
             runners,
         })
@@ -152,9 +158,10 @@ impl Upstream {
 
     /// Starts a task for each feed and one that lets time pass. They end when producers are to
     /// stop.
-    pub fn start(self, tasks: &Tasks, shutdown: Shutdown) {
-        let count = self.runners.len();
-        for (index, runner) in self.runners.into_iter().enumerate() {
+    pub fn start(mut self, tasks: &Tasks, shutdown: Shutdown) {
+        let runners = std::mem::take(&mut self.runners);
+        let count = runners.len();
+        for (index, runner) in runners.into_iter().enumerate() {
             let Runner { feed, config, kind } = runner;
             let (hub, clock) = (self.hub.clone(), self.clock.clone());
             match kind {
@@ -169,19 +176,11 @@ impl Upstream {
                     let work = Synthetic::new(feed.clone(), hub, clock, load);
                     spawn(tasks, &feed, supervise(work, shutdown.clone()));
                 }
-                Kind::Poll { fetch, factory } => {
-                    let interval = config.every.0;
-                    let offset = schedule::start_offset(index, count, interval, rand::random());
-                    let publisher = Publisher::new(
-                        feed.clone(),
-                        hub,
-                        self.consolidator.clone(),
-                        config.max_jump_pct,
-                    );
+                Kind::Poll(poll) => {
+                    let every = config.every.0;
+                    let offset = schedule::start_offset(index, count, every, rand::random());
                     let first = Instant::now() + offset;
-                    let work =
-                        Poll::new(feed.clone(), clock, fetch, factory, publisher, interval, first);
-                    spawn(tasks, &feed, supervise(work, shutdown.clone()));
+                    self.ask(&feed, &config, poll, first, tasks, shutdown.clone());
                 }
             }
         }
@@ -192,6 +191,39 @@ impl Upstream {
             clock: self.clock,
         };
         tasks.spawn("sweep", sweep.run(shutdown));
+    }
+
+    /// Starts the task of a feed that asks an upstream, first at `first`.
+    fn ask(
+        &self,
+        feed: &Arc<Feed>,
+        config: &FeedConfig,
+        Asking { fetch, factory, stream }: Asking,
+        first: Instant,
+        tasks: &Tasks,
+        shutdown: Shutdown,
+    ) {
+        let (hub, clock, every) = (self.hub.clone(), self.clock.clone(), config.every.0);
+        let consolidator = self.consolidator.clone();
+        let publisher = Publisher::new(feed.clone(), hub, consolidator, config.max_jump_pct);
+        let publisher = Arc::new(Mutex::new(publisher));
+        let for_polls = publisher.clone();
+        let poll = Poll::new(feed.clone(), clock.clone(), fetch, factory, for_polls, every, first);
+        let Some(Streaming { dial, factory }) = stream else {
+            spawn(tasks, feed, supervise(poll, shutdown));
+            return;
+        };
+        let parts = Parts {
+            feed: feed.clone(),
+            clock,
+            dial,
+            factory,
+            publisher,
+            metrics: StreamMetrics::new(&self.telemetry, feed.name()),
+            timeout: config.timeout.0,
+        };
+        let work = Stream::new(feed.clone(), Line::new(parts, first), poll, every);
+        spawn(tasks, feed, supervise(work, shutdown));
     }
 }
 

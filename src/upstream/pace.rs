@@ -61,6 +61,13 @@ impl Pace {
         self.schedule.hold(until);
     }
 
+    /// What is polled for comes in another way: a poll that was let through is not heard of again,
+    /// and what failed before counts no more. A time that was asked for is kept.
+    pub fn relieved(&mut self) {
+        self.breaker.succeeded();
+        self.backoff.reset();
+    }
+
     /// Preparation is done: the first poll proper need not wait.
     pub fn at_once(&mut self, now: Instant) {
         self.schedule.at_once(now);

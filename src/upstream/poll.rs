@@ -4,6 +4,7 @@ mod report;
 
 use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::report::{Report, decode, ends_poll, prepare};
@@ -32,7 +33,7 @@ pub struct Poll {
     clock: Clock,
     fetch: Arc<dyn Fetch>,
     factory: Factory,
-    publisher: Publisher,
+    publisher: Arc<Mutex<Publisher>>,
     pace: Pace,
     interval: Duration,
     remembered: Remembered,
@@ -47,7 +48,7 @@ impl Poll {
         clock: Clock,
         fetch: Arc<dyn Fetch>,
         factory: Factory,
-        publisher: Publisher,
+        publisher: Arc<Mutex<Publisher>>,
         interval: Duration,
         first: Instant,
     ) -> Self {
@@ -64,6 +65,32 @@ impl Poll {
             remembered: Remembered::default(),
             missing: Vec::new(),
         }
+    }
+
+    /// Nothing is polled before `until`.
+    pub fn hold(&mut self, until: Instant) {
+        self.pace.hold(until.into_std());
+    }
+
+    /// What it polls for comes in another way from now on, perhaps in the middle of a poll.
+    pub fn relieved(&mut self) {
+        let next = self.after_this();
+        self.pace.relieved();
+        self.pace.hold(next);
+        self.feed.breaker(self.pace.breaker(), self.clock.now());
+    }
+
+    /// What goes on beside it panicked with `message`, perhaps in the middle of a poll.
+    pub fn interrupted(&mut self, message: &str) {
+        let next = self.after_this();
+        self.panicked(message);
+        self.pace.hold(next);
+    }
+
+    /// When the poll after one that may be broken off now would be due.
+    fn after_this(&self) -> std::time::Instant {
+        let due = self.pace.due();
+        if due > Instant::now().into_std() { due } else { due + self.interval }
     }
 
     /// A new provider; one that cannot be made is tried again as a failing upstream is.
@@ -180,7 +207,7 @@ impl Poll {
             }
         };
         self.feed.metrics().answered(modified);
-        let published = self.publisher.publish(&batch.ticks, rx);
+        let published = self.publisher.lock().publish(&batch.ticks, rx);
         if published.accepted > 0 {
             self.feed.delivered(rx);
         }
@@ -196,7 +223,7 @@ impl Poll {
     /// Draws the conclusions from a poll.
     fn settle(&mut self, report: Report, prepared: bool) {
         if report.published.quarantined == 0 {
-            self.publisher.clean();
+            self.publisher.lock().clean();
         }
         match &report.failure {
             // A preparation counts only as a whole.
@@ -263,7 +290,7 @@ impl Poll {
             retry_at: Some(retry_at),
             blocked,
         };
-        self.publisher.trouble(trouble, now);
+        self.publisher.lock().trouble(trouble, now);
     }
 
     fn log_missing(&mut self, mut missing: Vec<String>) {
@@ -285,7 +312,7 @@ impl Work for Poll {
     async fn run(&mut self) {
         let mut provider = self.provider().await;
         let mut prepared = provider.preparation().is_empty();
-        self.publisher.declare(provider.topics());
+        self.publisher.lock().declare(provider.topics());
         loop {
             self.until_due().await;
             let report = self.poll(provider.as_mut(), prepared).await;
@@ -293,7 +320,7 @@ impl Work for Poll {
             self.settle(report, prepared);
             if now_prepared {
                 prepared = true;
-                self.publisher.declare(provider.topics());
+                self.publisher.lock().declare(provider.topics());
                 self.pace.at_once(Instant::now().into_std());
             }
         }

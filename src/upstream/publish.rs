@@ -83,6 +83,17 @@ impl Publisher {
         Ok(self.accept(tick, rx))
     }
 
+    /// What was accepted before is as it was, as the upstream said at `rx`.
+    pub fn confirm(&mut self, tick: &Tick, rx: Micros) {
+        self.accept(tick, rx);
+    }
+
+    /// Nothing has come for `topic` so far.
+    pub fn lacking(&self, topic: &Topic, now: Micros) {
+        let trouble = Trouble { reason: Reason::NoData, retry_at: None, blocked: false };
+        self.hub.trouble(topic, self.feed.name(), trouble, now);
+    }
+
     fn hold_back(&mut self, tick: &Tick, fault: Fault, rx: Micros) {
         self.feed.metrics().quarantined(fault);
         if !self.burst {

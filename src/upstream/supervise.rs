@@ -16,6 +16,11 @@ pub trait Work: Send {
 
     /// It panicked with `message` and will be run again.
     fn panicked(&mut self, message: &str);
+
+    /// It will not be run again: what there is to say to others is said, and briefly.
+    fn stopped(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }
 
 /// Runs `work` until producers are to stop, in the middle of a request if need be.
@@ -26,17 +31,18 @@ pub async fn supervise(mut work: impl Work, mut shutdown: Shutdown) {
         let run = AssertUnwindSafe(work.run()).catch_unwind();
         let ended = tokio::select! {
             biased;
-            () = shutdown.reached(Stage::Stopping) => return,
+            () = shutdown.reached(Stage::Stopping) => break,
             ended = run => ended,
         };
-        let Err(panic) = ended else { return };
+        let Err(panic) = ended else { break };
         work.panicked(text(panic.as_ref()));
         tokio::select! {
             biased;
-            () = shutdown.reached(Stage::Stopping) => return,
+            () = shutdown.reached(Stage::Stopping) => break,
             () = tokio::time::sleep(RESTART_AFTER) => {}
         }
     }
+    work.stopped().await;
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

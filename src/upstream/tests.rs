@@ -62,6 +62,11 @@ fn a_key_does_not_go_over_plain_http() {
         assert!(error.message.contains("plain http"), "{error}");
     }
     assert!(build(&[json], None).is_ok());
+    let stream = "name = 'x'\nprovider = 'binance'\ntransport = 'ws'\nsymbols = ['BTC-USDT']\n\
+                  stream_url = 'ws://example.org'";
+    let error = build(&[&format!("{stream}\napi_key = {key}")], None).err().unwrap();
+    assert!(error.message.contains("plain ws"), "{error}");
+    assert!(build(&[stream], None).is_ok());
 }
 
 #[test]

@@ -19,6 +19,10 @@ async fn every_metric_stands_in_the_readme_and_every_one_there_exists() {
             "name = \"mempool\"\nprovider = \"mempool\"\nbase_url = \"sandbox:/mempool\"\n\
              every = \"200ms\"\nbudget = { per_minute = 1000 }",
         )
+        .feed(
+            "name = \"kraken\"\nprovider = \"kraken\"\nbase_url = \"sandbox:/kraken\"\n\
+             transport = \"ws\"\nsymbols = [\"BTC-USD\"]",
+        )
         .synthetic(1, 100)
         .start()
         .await;

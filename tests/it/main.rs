@@ -27,3 +27,4 @@ mod replay;
 mod rest;
 mod slow;
 mod stream;
+mod venues;

@@ -224,8 +224,34 @@ fn a_secret_is_read_from_its_variable_and_never_shown() {
 fn what_is_not_offered_is_refused_rather_than_ignored() {
     let feed = "[[feeds]]\nname = \"x\"\nprovider = \"mempool\"\nbase_url = \"sandbox:/mempool\"\n";
     check(&[
-        (&format!("{feed}transport = \"ws\""), "feeds[0].transport", "not offered"),
+        (&format!("{feed}transport = \"ws\""), "feeds[0].transport", "no stream"),
+        (&format!("{feed}stream_url = \"wss://a.b\""), "feeds[0].stream_url", "transport"),
         (&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not offered"),
     ]);
     assert!(load(&format!("{feed}transport = \"rest\"\ndemand = \"always\"")).is_ok());
+}
+
+#[test]
+fn a_stream_is_where_the_polls_are_or_is_named() {
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"kraken\"\ntransport = \"ws\"\n\
+                symbols = [\"BTC-USD\"]\n";
+    let private = "base_url = \"http://127.0.0.1:9\"\n";
+    check(&[
+        (&format!("{feed}{private}"), "feeds[0].stream_url", "must be given"),
+        (&format!("{feed}stream_url = \"http://a.b\""), "feeds[0].stream_url", "wss://"),
+        (&format!("{feed}stream_url = \"ws://a.b\""), "feeds[0].stream_url", "use wss://"),
+        (&format!("{feed}{private}stream_url = \"\""), "feeds[0].stream_url", "wss://"),
+        (&format!("{feed}stale_after = \"2s\"\nevery = \"1s\""), "feeds[0].stale_after", "3s"),
+    ]);
+    for (rest, expected) in [
+        ("", "wss://ws.kraken.com/v2"),
+        ("base_url = \"sandbox:/kraken\"", "sandbox:/kraken/v2"),
+        (
+            "base_url = \"http://127.0.0.1:9\"\nstream_url = \"ws://127.0.0.1:8\"",
+            "ws://127.0.0.1:8",
+        ),
+    ] {
+        let config = load(&format!("{feed}{rest}")).unwrap();
+        assert_eq!(config.feeds[0].stream_url(), Some(expected), "{rest}");
+    }
 }

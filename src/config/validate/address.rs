@@ -35,6 +35,19 @@ pub(super) fn base_url(text: &str, allow_private: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// Checks a feed's `stream_url`. The message never repeats the URL.
+pub(super) fn stream_url(text: &str, allow_private: bool) -> Result<(), String> {
+    // The rules are those of HTTP, by which a WebSocket begins.
+    let http = match text.split_once(':') {
+        Some(("ws", rest)) => format!("http:{rest}"),
+        Some(("wss", rest)) => format!("https:{rest}"),
+        Some(("sandbox", _)) => text.to_owned(),
+        _ => return Err("not the URL of a WebSocket: write wss://host/path".into()),
+    };
+    base_url(&http, allow_private)
+        .map_err(|message| message.replace("https://", "wss://").replace("http://", "ws://"))
+}
+
 /// Checks a feed's `url`, which may have a query. The message never repeats the URL.
 pub(super) fn url(text: &str, allow_private: bool) -> Result<(), String> {
     if let Some(path) = text.strip_prefix("sandbox:") {
@@ -101,6 +114,27 @@ mod tests {
             ("file:///etc", "https://host:port"),
         ] {
             assert!(origin(bad).unwrap_err().contains(hint), "{bad}");
+        }
+    }
+
+    #[test]
+    fn stream_urls_are_safe_to_open() {
+        for good in ["wss://ws.example.com/v2", "sandbox:/kraken/v2", "ws://127.0.0.1:9000/x"] {
+            assert_eq!(stream_url(good, false), Ok(()), "{good}");
+        }
+        assert_eq!(stream_url("ws://10.0.0.7", true), Ok(()));
+        for (bad, hint) in [
+            ("ws://10.0.0.7", "allow_private"),
+            ("ws://example.com", "use wss://"),
+            ("wss://key:s3cret@example.com", "credentials"),
+            ("wss://example.com/?key=s3cret", "without ?"),
+            ("https://example.com", "write wss://"),
+            ("example.com", "write wss://"),
+            ("", "write wss://"),
+        ] {
+            let message = stream_url(bad, false).unwrap_err();
+            assert!(message.contains(hint), "{bad}: {message}");
+            assert!(!message.contains("s3cret"), "{message}");
         }
     }
 

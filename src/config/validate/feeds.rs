@@ -19,6 +19,9 @@ const EVERY_MIN: Span = Span::millis(100);
 /// The shortest time between polls of an upstream that belongs to somebody else.
 const EVERY_MIN_PUBLIC: Span = Span::secs(1);
 
+/// The shortest that what comes by a stream may be fresh.
+const STALE_AFTER_MIN_STREAM: Span = Span::secs(3);
+
 /// Longest name: with the longest symbol it still fits a topic of 128 bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -53,12 +56,9 @@ impl Checks<'_> {
             );
             self.refuse(path.key("name"), message);
         }
-        // Known keys whose other value this version does not offer: an option that is not applied
+        self.stream(feed, path);
+        // A known key whose other value this version does not offer: an option that is not applied
         // must not look as if it were.
-        if feed.transport == Transport::Ws {
-            let message = "ws is not offered by this version: use rest".to_owned();
-            self.refuse(path.key("transport"), message);
-        }
         if feed.demand == Demand::Subscribed {
             let message = "subscribed is not offered by this version: use always".to_owned();
             self.refuse(path.key("demand"), message);
@@ -90,6 +90,46 @@ impl Checks<'_> {
         self.topics(feed, path);
         self.json(feed, path);
         self.push(feed, path);
+    }
+
+    fn stream(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        if feed.transport == Transport::Rest {
+            if feed.stream_url.is_some() {
+                let message = "only a feed with transport = \"ws\" has a stream";
+                self.refuse(path.key("stream_url"), message);
+            }
+            return;
+        }
+        if feed.provider.stream().is_none() {
+            let message = format!(
+                "{} has no stream, only binance, coinbase and kraken have: use rest",
+                feed.provider
+            );
+            self.refuse(path.key("transport"), message);
+            return;
+        }
+        if feed.stale_after() < STALE_AFTER_MIN_STREAM {
+            let message = format!(
+                "{} is less than {STALE_AFTER_MIN_STREAM}: a venue speaks about once a second, and \
+                 its values would be stale in between",
+                feed.stale_after()
+            );
+            self.refuse(path.key("stale_after"), message);
+        }
+        match &feed.stream_url {
+            Some(url) => {
+                if let Err(message) = address::stream_url(url, feed.allow_private) {
+                    self.refuse(path.key("stream_url"), message);
+                }
+            }
+            // Polls that go elsewhere must not come with a stream that goes to the internet.
+            None if feed.base_url.as_deref().is_some_and(|url| !address::is_sandbox(url)) => {
+                let message = "must be given where base_url is: its stream may be elsewhere too, \
+                               as in stream_url = \"wss://data-stream.binance.vision/stream\"";
+                self.refuse(path.key("stream_url"), message);
+            }
+            None => {}
+        }
     }
 
     fn symbols(&mut self, feed: &FeedConfig, path: &KeyPath) {

@@ -194,6 +194,7 @@ fn feed(name: &str, state: State, last_success: Option<Micros>) -> FeedReport {
     FeedReport {
         name: name.into(),
         provider: "json".into(),
+        transport: None,
         state,
         required: true,
         last_success,

@@ -74,6 +74,18 @@ impl ProviderKind {
         }
     }
 
+    /// Where the API has a WebSocket: its public address, and where the sandbox imitates it.
+    pub fn stream(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Binance => {
+                Some(("wss://stream.binance.com:9443/stream", "sandbox:/binance/stream"))
+            }
+            Self::Coinbase => Some(("wss://ws-feed.exchange.coinbase.com", "sandbox:/coinbase/ws")),
+            Self::Kraken => Some(("wss://ws.kraken.com/v2", "sandbox:/kraken/v2")),
+            _ => None,
+        }
+    }
+
     /// Whether a feed with the provider's first endpoint must say for which symbols it asks.
     pub(super) fn needs_symbols(self) -> bool {
         match self {

@@ -1,6 +1,8 @@
 //! Binance spot, REST: `/api/v3/ticker/…`. Shapes and weights: `rest-api.md` of Binance's Spot API
 //! documentation, market data endpoints.
 
+pub(super) mod stream;
+
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;

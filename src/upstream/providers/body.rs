@@ -83,7 +83,7 @@ pub(super) fn json<'a, T: Deserialize<'a>>(response: &'a Response) -> Result<T, 
 
 /// The beginning of an upstream's text, fit for one line of a log: printable ASCII only, at most
 /// [`EXCERPT_CHARS`] characters, and `…` where there was more.
-pub(super) fn excerpt(text: &str) -> String {
+pub(in crate::upstream) fn excerpt(text: &str) -> String {
     let mut chars = text.chars().map(|ch| match ch {
         ' '..='~' => ch,
         _ => '·',

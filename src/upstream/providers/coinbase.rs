@@ -1,6 +1,8 @@
 //! Coinbase Exchange, REST: `/products/{id}/ticker` and `/stats`, a request for each product, since
 //! the API has none for several. Shapes: Coinbase Exchange's REST API reference.
 
+pub(super) mod stream;
+
 use super::{
     Batch, DecodeError, Provider, Request, Response, body,
     markets::{Market, endpoint, markets, path_part},

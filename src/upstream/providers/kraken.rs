@@ -3,6 +3,8 @@
 //! Kraken has four names for a pair: `XBTUSD`, `XBT/USD`, for old pairs `XXBTZUSD`, and whatever a
 //! request may say for it. The answer is keyed by another one than was asked for.
 
+pub(super) mod stream;
+
 use std::collections::BTreeMap;
 
 use super::{

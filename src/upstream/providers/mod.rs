@@ -2,7 +2,7 @@
 //! provider does no I/O, reads no clock and spawns nothing.
 
 mod binance;
-mod body;
+pub(super) mod body;
 mod coinbase;
 mod coingecko;
 mod defillama;
@@ -15,6 +15,7 @@ mod markets;
 mod mempool;
 mod number;
 mod row;
+pub mod stream;
 mod token_metrics;
 pub mod value;
 mod withhold;

@@ -59,6 +59,11 @@ impl<'a> Row<'a> {
         Number::read(elements.and_then(|elements| elements.get(index).copied()))
     }
 
+    /// A field that is a count: a whole number that is not negative.
+    pub(super) fn count(&self, key: &str) -> Option<u64> {
+        self.id(key)?.parse().ok()
+    }
+
     /// A field that is a text.
     pub(super) fn text(&self, key: &str) -> Option<String> {
         serde_json::from_str(self.raw(key)?.get()).ok()

@@ -25,6 +25,7 @@ fn run(load: Load) -> Rig {
         provider: "synthetic",
         required: false,
         interval: Duration::from_secs(1),
+        transport: None,
         stale_after: 5_000_000,
     };
     let metrics = Metrics::new(&telemetry, "bench");

@@ -7,12 +7,14 @@ pub mod raw;
 pub mod schemas;
 mod server;
 mod upstream;
+mod venue;
 
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
 pub use raw::RawEnd;
-pub use server::{Server, server};
+pub use server::{Builder, Server, server};
 pub use upstream::Upstream;
+pub use venue::Venue;
 
 use std::{future::Future, time::Duration};
 

@@ -62,6 +62,7 @@ impl Rig {
                 required: false,
                 interval: Duration::from_secs(1),
                 stale_after: stale_after * SECOND,
+                transport: None,
             };
             let metrics = Metrics::new(&telemetry, name);
             let feed = Feed::new(identity, hub.clone(), Clock::wall(), None, metrics);

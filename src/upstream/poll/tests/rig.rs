@@ -183,6 +183,7 @@ impl Rig {
             provider: "fake",
             required: true,
             interval: 2 * SECOND,
+            transport: Some(hub::Transport::Rest),
             stale_after: 10_000_000,
         };
         let (hub, clock) = (self.hub.clone(), self.clock.clone());
@@ -199,6 +200,7 @@ impl Rig {
             Ok(Box::new(Fake { topic, prepares }))
         });
         let publisher = Publisher::new(feed.clone(), hub, self.consolidator.clone(), 50.0);
+        let publisher = Arc::new(Mutex::new(publisher));
         let poll = Poll::new(
             feed.clone(),
             self.clock.clone(),

@@ -5,6 +5,7 @@ mod any_answer;
 mod configuration;
 mod json;
 mod lookup;
+mod stream;
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
