@@ -301,7 +301,25 @@ async fn redirects_are_followed_at_home_only() {
 async fn private_addresses_are_refused_by_number_and_by_name() {
     let (address, count) = raw(|_, _| async {}).await;
     let port = address.port();
-    for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.0.0.1.",
+        "0.0.0.0",
+        "0",
+        "localhost",
+        "LOCALHOST",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+    ] {
         let http = http(&format!("http://{host}:{port}"), 5_000, false);
         let error = fails(&http, &path("/")).await;
         assert_eq!(error.reason, Reason::Connect, "{host}");
