@@ -148,6 +148,7 @@ impl Http {
         self.check_literal()?;
         let response = match self.send(request, known).await {
             // The server closed a kept connection just as we used it: not its failure, nor ours.
+            // Whether it was kept cannot be told, so a new one has this second chance as well.
             Err(error) if closed_unanswered(&error) => self.send(request, known).await,
             other => other,
         };
@@ -265,7 +266,7 @@ impl Http {
             Reason::Timeout
         } else if cause::<rustls::Error>(&error).is_some() {
             Reason::Tls
-        } else if error.is_body() || error.is_decode() {
+        } else if error.is_body() || error.is_decode() || speaks_no_http(&error) {
             Reason::BadBody
         } else {
             Reason::Connect
@@ -304,9 +305,22 @@ fn refused(response: &Response) -> FetchError {
     FetchError { retry_after, ..FetchError::new(reason, message) }
 }
 
+/// Whether the connection ended, in order or by a reset, before a word of an answer came.
 fn closed_unanswered(error: &reqwest::Error) -> bool {
-    !error.is_timeout()
-        && cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let reset = |error: &std::io::Error| {
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+    };
+    error.is_request()
+        && !error.is_connect()
+        && !error.is_timeout()
+        && (cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
+            || cause::<std::io::Error>(error).is_some_and(reset))
+}
+
+/// Whether there was an answer, but none of HTTP, or one whose head has no end.
+fn speaks_no_http(error: &reqwest::Error) -> bool {
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {

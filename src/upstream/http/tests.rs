@@ -22,6 +22,8 @@ use tokio::{
 };
 use tower_http::compression::CompressionLayer;
 
+mod connection;
+
 use super::*;
 use crate::{shutdown::Tasks, units::Secret};
 
