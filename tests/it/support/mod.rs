@@ -1,6 +1,7 @@
 //! A server in this process, a client that others could have written, and an upstream that does as
 //! it is told.
 
+pub mod bad_upstream;
 mod client;
 mod events;
 pub mod raw;
@@ -8,6 +9,7 @@ pub mod schemas;
 mod server;
 mod upstream;
 
+pub use bad_upstream::BadUpstream;
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
 pub use raw::RawEnd;
