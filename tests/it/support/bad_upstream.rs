@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
 };
 
 /// What is done with a connection on which a request has come. Without `Close` or `Reset` at the
@@ -29,12 +30,32 @@ type Script = Arc<dyn Fn(u64) -> Vec<Do> + Send + Sync>;
 #[derive(Clone)]
 pub struct BadUpstream {
     address: std::net::SocketAddr,
+    symbol: &'static str,
     state: Arc<Mutex<State>>,
+    listening: Option<Arc<AbortOnDrop>>,
+}
+
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Counts a connection as long as it is served.
+struct Open(Arc<Mutex<State>>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.lock().open -= 1;
+    }
 }
 
 #[derive(Default)]
 struct State {
     accepted: u64,
+    open: u64,
     requests: u64,
     /// Every price that was given while it was well, in order.
     given: Vec<String>,
@@ -44,18 +65,41 @@ struct State {
 impl BadUpstream {
     /// Gives prices of `symbol`.
     pub async fn start(symbol: &'static str) -> Self {
+        let mut upstream = Self::closed(symbol).await;
+        upstream.open().await;
+        upstream
+    }
+
+    /// As [`BadUpstream::start`], but nobody listens yet.
+    pub async fn closed(symbol: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = state.clone();
-        tokio::spawn(async move {
+        Self { address, symbol, state: Arc::default(), listening: None }
+    }
+
+    /// Listens.
+    pub async fn open(&mut self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let (symbol, state) = (self.symbol, self.state.clone());
+        let task = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                shared.lock().accepted += 1;
-                tokio::spawn(serve(stream, symbol, shared.clone()));
+                state.lock().accepted += 1;
+                state.lock().open += 1;
+                connections.spawn(serve(stream, symbol, state.clone()));
             }
         });
-        Self { address, state }
+        self.listening = Some(Arc::new(AbortOnDrop(task)));
+    }
+
+    /// Ends every connection and refuses more.
+    pub async fn close(&mut self) {
+        self.listening = None;
+        // Until the task with the listener is gone.
+        while tokio::net::TcpStream::connect(self.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub fn url(&self) -> String {
@@ -85,6 +129,11 @@ impl BadUpstream {
 
     pub fn requests(&self) -> u64 {
         self.state.lock().requests
+    }
+
+    /// How many connections are open now.
+    pub fn open_connections(&self) -> u64 {
+        self.state.lock().open
     }
 
     /// How many connections were made.
@@ -124,6 +173,7 @@ pub fn json(body: impl AsRef<[u8]>) -> Vec<Do> {
 }
 
 async fn serve(mut stream: TcpStream, symbol: &'static str, state: Arc<Mutex<State>>) {
+    let _open = Open(state.clone());
     while request(&mut stream).await {
         let steps = {
             let mut state = state.lock();
