@@ -93,6 +93,8 @@ fn client(target: &Target) -> reqwest::Result<Client> {
     // reqwest is built without a TLS provider of its own and takes the process's. An error means
     // that there is one already.
     drop(rustls::crypto::ring::default_provider().install_default());
+    // Of the encodings gzip alone is built in: to unpack brotli takes a window of up to 16 MiB, as
+    // large as the upstream likes, and zstd more.
     let mut builder = Client::builder()
         .user_agent(concat!("tickwire/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)

@@ -1,7 +1,9 @@
 //! Upstreams that answer badly, slowly, elsewhere or not at all, beside one that is well.
 
 mod cases;
+mod memory;
 mod servers;
+mod tls;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -17,7 +19,10 @@ use crate::support::{BadUpstream, Client, Server, eventually, server};
 
 /// A feed of `upstream` that reads rows of symbol, price and time.
 fn feed(name: &str, symbol: &str, upstream: &BadUpstream, terms: &str) -> String {
-    let url = upstream.url();
+    feed_at(name, symbol, &upstream.url(), terms)
+}
+
+fn feed_at(name: &str, symbol: &str, url: &str, terms: &str) -> String {
     format!(
         "name = \"{name}\"\nprovider = \"json\"\nurl = \"{url}/\"\nallow_private = true\n\
          symbols = [\"{symbol}\"]\n{terms}\n\

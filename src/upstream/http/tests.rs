@@ -96,7 +96,8 @@ fn repeated(times: usize) -> Body {
 async fn the_request_carries_path_query_key_and_agent() {
     let echo = |headers: Headers, RawQuery(query): RawQuery| async move {
         let header = |name| headers[name].to_str().unwrap().to_owned();
-        format!("{:?} {} {}", query, header("x-api-key"), header("user-agent"))
+        let agent = header("user-agent");
+        format!("{query:?} {} {agent} {}", header("x-api-key"), header("accept-encoding"))
     };
     let address = serve(Router::new().route("/base/v1/x", get(echo))).await;
     let http = http(&format!("http://{address}/base/"), 5_000, true);
@@ -109,7 +110,7 @@ async fn the_request_carries_path_query_key_and_agent() {
     };
     let body = http.fetch(&request, None).await.unwrap().body.unwrap();
     let expected = format!(
-        "Some(\"symbols=%5B%22A%22%2C%22B%22%5D&apikey=k+2\") k1 tickwire/{}",
+        "Some(\"symbols=%5B%22A%22%2C%22B%22%5D&apikey=k+2\") k1 tickwire/{} gzip",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(std::str::from_utf8(&body).unwrap(), expected);

@@ -4,6 +4,7 @@
 pub mod bad_upstream;
 mod client;
 mod events;
+pub mod process;
 pub mod raw;
 pub mod schemas;
 mod server;
