@@ -3,13 +3,15 @@
 //! Everything an upstream could do to us is bounded here: how long it may take, how much it may
 //! send (after decompression), where it may lead us, and what of an error is repeated.
 
+mod collect;
+
 use std::{
     collections::HashMap,
     error::Error,
     time::{Duration, SystemTime},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use reqwest::{
     Client, Response, StatusCode,
@@ -18,6 +20,7 @@ use reqwest::{
 };
 use url::{Host, Url};
 
+use self::collect::Collected;
 use super::{
     address::{NotPublic, PublicOnly, is_public},
     fetch::{Answer, Fetch, FetchError, Validators},
@@ -246,14 +249,14 @@ impl Http {
         if usize::try_from(announced).is_ok_and(|length| length > BODY_MAX) {
             return Err(too_large());
         }
-        let mut body = BytesMut::new();
+        let mut collected = Collected::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(error))? {
-            if body.len() + chunk.len() > BODY_MAX {
+            if collected.len() + chunk.len() > BODY_MAX {
                 return Err(too_large());
             }
-            body.extend_from_slice(&chunk);
+            collected.add(&chunk);
         }
-        Ok(body.freeze())
+        Ok(collected.whole())
     }
 
     fn timed_out(&self) -> FetchError {

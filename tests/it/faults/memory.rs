@@ -16,13 +16,15 @@ const ABORTED_WITHIN: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_answer_takes_more_than_eight_mebibytes_or_ten_seconds() {
-    let bomb = gzip_bomb("BTC-USD", 256);
+    let bomb = gzip_bomb("BTC-USD", 64);
+    let small = || Do::Repeat(b"10\r\n                \r\n".repeat(1_000));
     let spaces = || Do::Repeat(vec![b' '; 64 << 10]);
-    let answers: [(&str, Vec<Do>); 5] = [
+    let answers: [(&str, Vec<Do>); 6] = [
         ("a gzip bomb", encoded("gzip", bomb)),
         ("a body without end", vec![raw("connection: close", ""), spaces()]),
         ("100 MiB, announced", vec![raw("content-length: 104857600", ""), spaces()]),
         ("a chunk without end", vec![raw("transfer-encoding: chunked", "fffffff\r\n"), spaces()]),
+        ("small chunks", vec![raw("transfer-encoding: chunked", ""), small()]),
         ("a head without end", vec![Do::Say(b"HTTP/1.1 200 OK\r\n".to_vec()), spaces()]),
     ];
     let measured = answers.map(|(name, answer)| async move { (name, measure(name, answer).await) });
