@@ -278,7 +278,7 @@ fn redirects(trap: u16) -> Vec<Case> {
     };
     vec![
         to("to a file", "file:///etc/passwd".to_owned()),
-        to("to a cloud's secrets", "http://169.254.169.254/latest/meta-data/".to_owned()),
+        to("to where clouds keep secrets", "http://169.254.169.254/never-asked".to_owned()),
         to("to another port", format!("http://127.0.0.1:{trap}/")),
         to("to another name", format!("http://localhost:{trap}/")),
         to("to a mapped address", format!("http://[::ffff:127.0.0.1]:{trap}/")),

@@ -89,7 +89,9 @@ async fn serve(acceptor: Option<TlsAcceptor>) -> (u16, Arc<Came>) {
                 let body = row("BTC-USD", "\"100.5\"", now_ms());
                 let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
                 let Some(acceptor) = acceptor else {
-                    stream.read(&mut [0; 2048]).await.ok();
+                    if !matches!(stream.read(&mut [0; 2048]).await, Ok(1..)) {
+                        return;
+                    }
                     stream.write_all(format!("{head}{body}").as_bytes()).await.ok();
                     return;
                 };
