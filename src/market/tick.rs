@@ -6,7 +6,7 @@ use super::{Decimal, Topic};
 use crate::units::Micros;
 
 /// One value of a topic's `data`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Value {
     /// A quantity: a JSON string with the upstream's digits.
     Decimal(Decimal),
@@ -20,7 +20,7 @@ pub enum Value {
 
 /// The fields of `data`, in the order they are sent. A field that the source does not have is
 /// absent.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Data(Vec<(Cow<'static, str>, Value)>);
 
 /// One reading of one topic.

@@ -29,12 +29,10 @@ pub async fn resolve(
         Host::Ipv6(v6) => vec![(v6, port).into()],
         Host::Domain(name) => tokio::net::lookup_host((name, port)).await?.collect(),
     };
-    let allowed = |addr: &SocketAddr| allow_private || is_public(addr.ip());
-    let allowed: Vec<SocketAddr> = found.into_iter().filter(allowed).collect();
-    if allowed.is_empty() {
-        return Err(io::Error::other(NotPublic(host.to_string())));
+    if allow_private {
+        return Ok(found);
     }
-    Ok(allowed)
+    public_of(&host.to_string(), found.into_iter()).map_err(io::Error::other)
 }
 
 /// Resolves names by the system, and passes on public addresses only. The connection is made to
@@ -59,6 +57,16 @@ impl Resolve for PublicOnly {
     }
 }
 
+/// The public ones of the addresses that `name` has. A name that mixes both, or that has another
+/// address every time it is asked for, leads nowhere else.
+fn public_of(
+    name: &str,
+    found: impl Iterator<Item = SocketAddr>,
+) -> Result<Vec<SocketAddr>, NotPublic> {
+    let public: Vec<_> = found.filter(|addr| is_public(addr.ip())).collect();
+    if public.is_empty() { Err(NotPublic(name.to_owned())) } else { Ok(public) }
+}
+
 /// Whether `address` is one of the open internet: not this host, a private or shared network, a
 /// link, a group, or reserved.
 pub fn is_public(address: IpAddr) -> bool {
@@ -66,11 +74,7 @@ pub fn is_public(address: IpAddr) -> bool {
         IpAddr::V4(v4) => is_public_v4(v4),
         IpAddr::V6(v6) => match embedded_v4(v6) {
             Some(v4) => is_public_v4(v4),
-            // Global unicast is 2000::/3; 2001:db8::/32 is for documentation.
-            None => {
-                let [first, second, ..] = v6.segments();
-                (first & 0xe000) == 0x2000 && !(first == 0x2001 && second == 0x0db8)
-            }
+            None => is_public_v6(v6),
         },
     }
 }
@@ -79,6 +83,7 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
     let [a, b, c, _] = v4.octets();
     let shared = a == 100 && (64..128).contains(&b);
     let protocols = (a, b, c) == (192, 0, 0);
+    let relays = (a, b, c) == (192, 88, 99);
     let benchmarks = a == 198 && (b & 0xfe) == 18;
     let reserved = a == 0 || a >= 240;
     !(v4.is_loopback()
@@ -88,8 +93,19 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         || v4.is_documentation()
         || shared
         || protocols
+        || relays
         || benchmarks
         || reserved)
+}
+
+/// Global unicast is 2000::/3. What is carved out of it (the IANA registry of special purposes)
+/// serves protocols and examples; Teredo, in 2001::/23, is a tunnel to an IPv4 address.
+fn is_public_v6(v6: Ipv6Addr) -> bool {
+    let [first, second, ..] = v6.segments();
+    let protocols = first == 0x2001 && second < 0x0200;
+    let documentation =
+        (first == 0x2001 && second == 0x0db8) || (first == 0x3fff && second < 0x1000);
+    (first & 0xe000) == 0x2000 && !protocols && !documentation
 }
 
 /// The IPv4 address that a mapped, translated (NAT64) or tunnelled (6to4) one leads to.
@@ -105,39 +121,120 @@ fn embedded_v4(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn only_addresses_of_the_open_internet_are_public() {
-        for (address, expected) in [
-            ("8.8.8.8", true),
-            ("104.16.1.1", true),
-            ("2606:4700::1111", true),
-            ("::ffff:8.8.8.8", true),
-            ("127.0.0.1", false),
-            ("127.9.9.9", false),
-            ("0.0.0.0", false),
-            ("10.1.2.3", false),
-            ("172.16.0.1", false),
-            ("192.168.1.1", false),
-            ("169.254.169.254", false),
-            ("100.64.0.1", false),
-            ("100.127.255.255", false),
-            ("100.128.0.1", true),
-            ("198.18.0.1", false),
-            ("224.0.0.1", false),
-            ("255.255.255.255", false),
-            ("::1", false),
-            ("::", false),
-            ("fe80::1", false),
-            ("fd00::1", false),
-            ("ff02::1", false),
-            ("::ffff:127.0.0.1", false),
-            ("64:ff9b::a9fe:a9fe", false),
-            ("2002:7f00:1::", false),
-            ("2001:db8::1", false),
+    fn addresses_of_the_open_internet_are_public() {
+        for address in [
+            "8.8.8.8",
+            "104.16.1.1",
+            "100.63.255.255",
+            "100.128.0.1",
+            "172.15.255.255",
+            "172.32.0.1",
+            "192.1.0.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "2606:4700::1111",
+            "2001:200::1",
+            "2a00:1450:4001::1",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2002:808:808::1",
         ] {
-            assert_eq!(is_public(address.parse().unwrap()), expected, "{address}");
+            assert!(is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn no_other_address_is() {
+        for address in [
+            // This host, and none.
+            "127.0.0.1",
+            "127.9.9.9",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::1",
+            "::",
+            // Private, shared (CGNAT) and local to a link, the metadata of clouds among them.
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "100.127.255.255",
+            "169.254.169.254",
+            "fe80::1",
+            "febf::1",
+            "fec0::1",
+            "fc00::1",
+            "fd00:ec2::254",
+            // Groups, everyone, protocols, examples, benchmarks, and what is reserved.
+            "224.0.0.1",
+            "239.255.255.250",
+            "ff02::1",
+            "255.255.255.255",
+            "240.0.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "198.19.255.255",
+            "100::1",
+            "2001:db8::1",
+            "3fff::1",
+            "3fff:fff::1",
+            "2001:2::1",
+            "2001:10::1",
+            "4000::1",
+            // Other ways to write an IPv4 address: mapped, compatible, translated, tunnelled.
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::ffff:169.254.169.254",
+            "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+            "64:ff9b::169.254.169.254",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::10.0.0.1",
+            "2002:7f00:1::",
+            "2002:a00:1::1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        ] {
+            assert!(!is_public(address.parse().unwrap()), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_name_leads_to_the_public_ones_of_its_addresses_only() {
+        let addrs = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().unwrap()).collect()
+        };
+        let mixed = addrs(&["10.0.0.1:0", "8.8.8.8:0", "[::1]:0", "[2606:4700::1111]:0"]);
+        let public = public_of("mixed.example", mixed.into_iter());
+        assert_eq!(public, Ok(addrs(&["8.8.8.8:0", "[2606:4700::1111]:0"])));
+        for private in [&["127.0.0.1:0", "[fd00::1]:0"][..], &[]] {
+            let refused = public_of("rebound.example", addrs(private).into_iter());
+            assert_eq!(refused, Err(NotPublic("rebound.example".to_owned())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        #[expect(clippy::cast_possible_truncation, reason = "the halves of an address")]
+        fn no_way_to_write_a_private_ipv4_address_makes_it_public(bits in any::<u32>()) {
+            let v4 = Ipv4Addr::from(bits);
+            let [high, low] = [(bits >> 16) as u16, bits as u16];
+            for v6 in [
+                v4.to_ipv6_mapped(),
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, high, low),
+                Ipv6Addr::new(0x2002, high, low, 0, 0, 0, 0, 1),
+            ] {
+                prop_assert_eq!(is_public(v6.into()), is_public(v4.into()));
+            }
         }
     }
 }

@@ -3,13 +3,15 @@
 //! Everything an upstream could do to us is bounded here: how long it may take, how much it may
 //! send (after decompression), where it may lead us, and what of an error is repeated.
 
+mod collect;
+
 use std::{
     collections::HashMap,
     error::Error,
     time::{Duration, SystemTime},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use reqwest::{
     Client, Response, StatusCode,
@@ -18,6 +20,7 @@ use reqwest::{
 };
 use url::{Host, Url};
 
+use self::collect::Collected;
 use super::{
     address::{NotPublic, PublicOnly, is_public},
     fetch::{Answer, Fetch, FetchError, Validators},
@@ -93,6 +96,8 @@ fn client(target: &Target) -> reqwest::Result<Client> {
     // reqwest is built without a TLS provider of its own and takes the process's. An error means
     // that there is one already.
     drop(rustls::crypto::ring::default_provider().install_default());
+    // Of the encodings gzip alone is built in: to unpack brotli takes a window of up to 16 MiB, as
+    // large as the upstream likes, and zstd more.
     let mut builder = Client::builder()
         .user_agent(concat!("tickwire/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -148,6 +153,7 @@ impl Http {
         self.check_literal()?;
         let response = match self.send(request, known).await {
             // The server closed a kept connection just as we used it: not its failure, nor ours.
+            // Whether it was kept cannot be told, so a new one has this second chance as well.
             Err(error) if closed_unanswered(&error) => self.send(request, known).await,
             other => other,
         };
@@ -243,14 +249,14 @@ impl Http {
         if usize::try_from(announced).is_ok_and(|length| length > BODY_MAX) {
             return Err(too_large());
         }
-        let mut body = BytesMut::new();
+        let mut collected = Collected::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.classify(error))? {
-            if body.len() + chunk.len() > BODY_MAX {
+            if collected.len() + chunk.len() > BODY_MAX {
                 return Err(too_large());
             }
-            body.extend_from_slice(&chunk);
+            collected.add(&chunk);
         }
-        Ok(body.freeze())
+        Ok(collected.whole())
     }
 
     fn timed_out(&self) -> FetchError {
@@ -265,7 +271,7 @@ impl Http {
             Reason::Timeout
         } else if cause::<rustls::Error>(&error).is_some() {
             Reason::Tls
-        } else if error.is_body() || error.is_decode() {
+        } else if error.is_body() || error.is_decode() || speaks_no_http(&error) {
             Reason::BadBody
         } else {
             Reason::Connect
@@ -303,9 +309,22 @@ pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> FetchError {
     FetchError { retry_after, ..FetchError::new(reason, message) }
 }
 
+/// Whether the connection ended, in order or by a reset, before a word of an answer came.
 fn closed_unanswered(error: &reqwest::Error) -> bool {
-    !error.is_timeout()
-        && cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+    let reset = |error: &std::io::Error| {
+        matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset)
+    };
+    error.is_request()
+        && !error.is_connect()
+        && !error.is_timeout()
+        && (cause::<hyper::Error>(error).is_some_and(hyper::Error::is_incomplete_message)
+            || cause::<std::io::Error>(error).is_some_and(reset))
+}
+
+/// Whether there was an answer, but none of HTTP, or one whose head has no end.
+fn speaks_no_http(error: &reqwest::Error) -> bool {
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {

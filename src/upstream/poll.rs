@@ -222,7 +222,8 @@ impl Poll {
 
     /// Draws the conclusions from a poll.
     fn settle(&mut self, report: Report, prepared: bool) {
-        if report.published.quarantined == 0 {
+        // No answer is no sign that what was held back has ended.
+        if report.published.quarantined == 0 && report.published.accepted > 0 {
             self.publisher.lock().clean();
         }
         match &report.failure {

@@ -63,9 +63,10 @@ impl Publisher {
 
     /// Publishes what is valid of `ticks`, which came with an answer at `rx`.
     pub fn publish(&mut self, ticks: &[Tick], rx: Micros) -> Published {
+        self.validator.next_answer();
         let mut published = Published::default();
         for tick in ticks {
-            match self.publish_one(tick, rx) {
+            match self.publish_checked(tick, rx) {
                 Ok(_) => published.accepted += 1,
                 Err(_) => published.quarantined += 1,
             }
@@ -73,11 +74,16 @@ impl Publisher {
         published
     }
 
-    /// Publishes a tick that came at `rx`.
+    /// Publishes a tick that came by itself at `rx`.
     ///
     /// # Errors
     /// The fault for which it is held back.
     pub fn publish_one(&mut self, tick: &Tick, rx: Micros) -> Result<Outcome, Fault> {
+        self.validator.next_answer();
+        self.publish_checked(tick, rx)
+    }
+
+    fn publish_checked(&mut self, tick: &Tick, rx: Micros) -> Result<Outcome, Fault> {
         let checked = self.validator.check(tick, rx);
         checked.inspect_err(|fault| self.hold_back(tick, *fault, rx))?;
         Ok(self.accept(tick, rx))

@@ -3,7 +3,10 @@
 //! A tick that fails is quarantined: counted and held back, never published. The last good value
 //! stays and ages.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
 
 use crate::{
     market::{Decimal, Tick, Topic},
@@ -13,6 +16,9 @@ use crate::{
 /// How far an upstream's clock may be ahead of ours.
 const AHEAD_MAX: Micros = 300 * 1_000_000;
 
+/// The year 2000: what is dated before it is in another unit than it is read in.
+const EARLIEST: Micros = 946_684_800 * 1_000_000;
+
 /// Fields of a price that must be above zero; a jump is measured on the first that is there.
 const PRICES: [&str; 3] = ["price", "bid", "ask"];
 
@@ -21,12 +27,16 @@ const PRICES: [&str; 3] = ["price", "bid", "ask"];
 pub enum Fault {
     /// A price that is not above zero, or no price at all.
     NotPositive,
-    /// A move beyond the bound that no second poll has confirmed.
+    /// A move beyond the bound that no second answer has confirmed.
     Jump,
+    /// Something else than the same answer has said before of the same topic and time.
+    Duplicate,
     /// Older than what was accepted before.
     OutOfOrder,
     /// Dated more than five minutes from now.
     Future,
+    /// Dated before the year 2000.
+    Past,
     /// A price far from what other sources say: left out of the consolidated price only, and
     /// found there.
     Outlier,
@@ -34,16 +44,25 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault.
-    pub const ALL: [Self; 5] =
-        [Self::NotPositive, Self::Jump, Self::OutOfOrder, Self::Future, Self::Outlier];
+    pub const ALL: [Self; 7] = [
+        Self::NotPositive,
+        Self::Jump,
+        Self::Duplicate,
+        Self::OutOfOrder,
+        Self::Future,
+        Self::Past,
+        Self::Outlier,
+    ];
 
     /// The name in metric labels and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotPositive => "not_positive",
             Self::Jump => "jump",
+            Self::Duplicate => "duplicate",
             Self::OutOfOrder => "out_of_order",
             Self::Future => "future",
+            Self::Past => "past",
             Self::Outlier => "outlier",
         }
     }
@@ -54,20 +73,31 @@ impl Fault {
 pub struct Validator {
     jump_max_pct: f64,
     seen: HashMap<Topic, Seen>,
+    /// The number of the answer that is being checked.
+    answer: u64,
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     price: Option<Decimal>,
     ts: Option<Micros>,
-    /// A price beyond the bound that waits for a second one like it.
-    suspect: Option<Decimal>,
+    /// A price beyond the bound, and the answer it came in, which waits for another answer with
+    /// one like it.
+    suspect: Option<(Decimal, u64)>,
+    /// The answer that the last accepted tick came in, and a hash of its data.
+    last: Option<(u64, u64)>,
 }
 
 impl Validator {
     /// Nothing accepted yet: the first value of a topic is taken as it is.
     pub fn new(jump_max_pct: f64) -> Self {
-        Self { jump_max_pct, seen: HashMap::new() }
+        Self { jump_max_pct, seen: HashMap::new(), answer: 0, hasher: RandomState::new() }
+    }
+
+    /// What is checked from now on comes from another answer.
+    pub fn next_answer(&mut self) {
+        self.answer += 1;
     }
 
     /// Accepts `tick` and remembers it.
@@ -77,6 +107,9 @@ impl Validator {
     pub fn check(&mut self, tick: &Tick, now: Micros) -> Result<(), Fault> {
         if tick.ts.is_some_and(|ts| ts > now.saturating_add(AHEAD_MAX)) {
             return Err(Fault::Future);
+        }
+        if tick.ts.is_some_and(|ts| ts < EARLIEST) {
+            return Err(Fault::Past);
         }
         let price = price(tick)?;
         if !self.seen.contains_key(&tick.topic) {
@@ -90,24 +123,34 @@ impl Validator {
         {
             return Err(Fault::OutOfOrder);
         }
-        if let Some(price) = price {
-            seen.accept(price, self.jump_max_pct)?;
+        let data = self.hasher.hash_one(&tick.data);
+        if let Some((answer, before)) = seen.last
+            && (answer, seen.ts) == (self.answer, tick.ts)
+        {
+            // Said twice is said once; of two that differ nothing tells which is right.
+            return if data == before { Ok(()) } else { Err(Fault::Duplicate) };
         }
+        if let Some(price) = price {
+            seen.accept(price, self.jump_max_pct, self.answer)?;
+        }
+        seen.last = Some((self.answer, data));
         seen.ts = tick.ts.or(seen.ts);
         Ok(())
     }
 }
 
 impl Seen {
-    fn accept(&mut self, price: &Decimal, jump_max_pct: f64) -> Result<(), Fault> {
+    fn accept(&mut self, price: &Decimal, jump_max_pct: f64, answer: u64) -> Result<(), Fault> {
         let near = |other: &Decimal| within(other, price, jump_max_pct);
-        let confirmed = self.suspect.as_ref().is_some_and(near);
+        // An answer that repeats itself confirms nothing.
+        let confirmed =
+            self.suspect.as_ref().is_some_and(|(suspect, of)| *of != answer && near(suspect));
         if confirmed || self.price.as_ref().is_none_or(near) {
             self.price = Some(price.clone());
             self.suspect = None;
             return Ok(());
         }
-        self.suspect = Some(price.clone());
+        self.suspect = Some((price.clone(), answer));
         Err(Fault::Jump)
     }
 }
@@ -144,6 +187,8 @@ mod tests {
     use super::*;
     use crate::market::{Data, Value};
 
+    const NOW: Micros = 1_790_000_000 * 1_000_000;
+
     fn tick(price: &str, ts: Option<Micros>) -> Tick {
         Tick {
             topic: Topic::parse("price.BTC-USD.test").unwrap(),
@@ -152,7 +197,9 @@ mod tests {
         }
     }
 
+    /// The price that an answer of its own holds.
     fn check(validator: &mut Validator, price: &str) -> Result<(), Fault> {
+        validator.next_answer();
         validator.check(&tick(price, None), 0)
     }
 
@@ -202,14 +249,61 @@ mod tests {
     #[test]
     fn time_neither_goes_back_nor_runs_ahead() {
         let mut validator = Validator::new(50.0);
-        let now = 1_000_000_000;
+        let now = NOW;
         assert_eq!(validator.check(&tick("5", Some(now)), now), Ok(()));
-        assert_eq!(validator.check(&tick("5", Some(now)), now), Ok(()));
+        validator.next_answer();
+        // The same time and another price: a source that dates to the second.
+        assert_eq!(validator.check(&tick("6", Some(now)), now), Ok(()));
         let late = validator.check(&tick("5", Some(now - 1)), now);
         assert_eq!(late, Err(Fault::OutOfOrder));
         let ahead = validator.check(&tick("5", Some(now + AHEAD_MAX + 1)), now);
         assert_eq!(ahead, Err(Fault::Future));
         assert_eq!(validator.check(&tick("5", Some(now + 1)), now), Ok(()));
+    }
+
+    #[test]
+    fn a_time_in_the_wrong_unit_is_held_back_and_leaves_no_trace() {
+        let mut validator = Validator::new(50.0);
+        for (ts, fault) in [
+            (NOW / 1_000_000, Fault::Past),
+            (NOW / 1_000, Fault::Past),
+            (0, Fault::Past),
+            (-1, Fault::Past),
+            (Micros::MIN, Fault::Past),
+            (NOW.saturating_mul(1_000), Fault::Future),
+            // The year 2262, where nanoseconds end, and the end of all microseconds.
+            (9_223_372_036_854_775, Fault::Future),
+            (Micros::MAX, Fault::Future),
+        ] {
+            validator.next_answer();
+            assert_eq!(validator.check(&tick("5", Some(ts)), NOW), Err(fault), "{ts}");
+        }
+        assert_eq!(validator.check(&tick("5", Some(NOW)), NOW), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_that_contradicts_itself_is_believed_once() {
+        let mut validator = Validator::new(50.0);
+        for ts in [None, Some(NOW)] {
+            validator.next_answer();
+            assert_eq!(validator.check(&tick("100", ts), NOW), Ok(()));
+            assert_eq!(validator.check(&tick("100", ts), NOW), Ok(()));
+            assert_eq!(validator.check(&tick("101", ts), NOW), Err(Fault::Duplicate));
+            assert_eq!(validator.check(&tick("100", ts), NOW), Ok(()));
+        }
+        // A later reading in the same answer is no contradiction.
+        assert_eq!(validator.check(&tick("101", Some(NOW + 1)), NOW), Ok(()));
+    }
+
+    #[test]
+    fn an_answer_that_repeats_a_jump_does_not_confirm_it() {
+        let mut validator = Validator::new(50.0);
+        assert_eq!(check(&mut validator, "100"), Ok(()));
+        validator.next_answer();
+        for _ in 0..3 {
+            assert_eq!(validator.check(&tick("9000", None), 0), Err(Fault::Jump));
+        }
+        assert_eq!(check(&mut validator, "9001"), Ok(()));
     }
 
     proptest! {

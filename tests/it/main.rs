@@ -15,6 +15,7 @@ mod conformance;
 mod delivery;
 mod documents;
 mod encodings;
+mod faults;
 mod freshness;
 mod layering;
 mod life;

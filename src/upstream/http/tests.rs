@@ -22,6 +22,8 @@ use tokio::{
 };
 use tower_http::compression::CompressionLayer;
 
+mod connection;
+
 use super::*;
 use crate::{shutdown::Tasks, units::Secret};
 
@@ -94,7 +96,8 @@ fn repeated(times: usize) -> Body {
 async fn the_request_carries_path_query_key_and_agent() {
     let echo = |headers: Headers, RawQuery(query): RawQuery| async move {
         let header = |name| headers[name].to_str().unwrap().to_owned();
-        format!("{:?} {} {}", query, header("x-api-key"), header("user-agent"))
+        let agent = header("user-agent");
+        format!("{query:?} {} {agent} {}", header("x-api-key"), header("accept-encoding"))
     };
     let address = serve(Router::new().route("/base/v1/x", get(echo))).await;
     let http = http(&format!("http://{address}/base/"), 5_000, true);
@@ -107,7 +110,7 @@ async fn the_request_carries_path_query_key_and_agent() {
     };
     let body = http.fetch(&request, None).await.unwrap().body.unwrap();
     let expected = format!(
-        "Some(\"symbols=%5B%22A%22%2C%22B%22%5D&apikey=k+2\") k1 tickwire/{}",
+        "Some(\"symbols=%5B%22A%22%2C%22B%22%5D&apikey=k+2\") k1 tickwire/{} gzip",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(std::str::from_utf8(&body).unwrap(), expected);
@@ -301,7 +304,25 @@ async fn redirects_are_followed_at_home_only() {
 async fn private_addresses_are_refused_by_number_and_by_name() {
     let (address, count) = raw(|_, _| async {}).await;
     let port = address.port();
-    for host in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+    for host in [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.0.0.1.",
+        "0.0.0.0",
+        "0",
+        "localhost",
+        "LOCALHOST",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+    ] {
         let http = http(&format!("http://{host}:{port}"), 5_000, false);
         let error = fails(&http, &path("/")).await;
         assert_eq!(error.reason, Reason::Connect, "{host}");

@@ -1,3 +1,4 @@
+mod doubt;
 mod rig;
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -121,6 +122,7 @@ async fn a_panic_restarts_that_feed_within_a_second_and_leaves_its_neighbour_alo
     let neighbour = rig.feed("b", &[Step::Body("7")]);
     elapse(1).await;
     assert_eq!(feed.made.load(Ordering::Relaxed), 2);
+    assert!(feed.script.gaps()[0] < 1.0, "{:?}", feed.script.gaps());
     assert_eq!(rig.data("price.BTC-USD.a"), r#"{"price":"5"}"#);
     let error = feed.feed.report(rig.clock.now()).last_error.unwrap();
     assert!(error.message.starts_with("panicked"), "{error:?}");

@@ -1,14 +1,17 @@
 //! A server in this process, a client that others could have written, and an upstream that does as
 //! it is told.
 
+pub mod bad_upstream;
 mod client;
 mod events;
+pub mod process;
 pub mod raw;
 pub mod schemas;
 mod server;
 mod upstream;
 mod venue;
 
+pub use bad_upstream::BadUpstream;
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
 pub use raw::RawEnd;
