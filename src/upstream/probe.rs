@@ -188,10 +188,10 @@ impl<'a> Asking<'a> {
         if self.prepare(provider).await {
             for request in provider.requests() {
                 let decoded = match self.request(&request).await {
-                    Ok(response) => decode(&response, |response| {
-                        provider.decode(&request, response)
-                    })
-                    .map(|batch| self.take(&batch, response.rx)),
+                    Ok(response) => {
+                        decode(&response, |response| provider.decode(&request, response))
+                            .map(|batch| self.take(&batch, response.rx))
+                    }
                     Err(failure) => Err(failure),
                 };
                 if self.gives_up(decoded) {
@@ -270,7 +270,8 @@ impl<'a> Asking<'a> {
     /// Waits until the budget has what `request` costs.
     async fn afford(&self, request: &Request) -> Result<(), FetchError> {
         let Some(share) = &self.share else { return Ok(()) };
-        while let Err(wait) = share.take(request.weight, Instant::now().into_std(), self.clock.now())
+        while let Err(wait) =
+            share.take(request.weight, Instant::now().into_std(), self.clock.now())
         {
             if wait > BUDGET_WAIT_MAX {
                 let message = format!("its budget is spent for {} s", wait.as_secs());
@@ -305,10 +306,8 @@ impl<'a> Asking<'a> {
 
     /// Says what is wrong, and what to do about it.
     fn conclude(&mut self, key: bool) {
-        let refused = matches!(
-            self.failure.as_ref().and_then(|failure| failure.status),
-            Some(401 | 403)
-        );
+        let refused =
+            matches!(self.failure.as_ref().and_then(|failure| failure.status), Some(401 | 403));
         self.asked.authorised = match key {
             _ if refused => Some(false),
             true if self.asked.topics_found > 0 => Some(true),
