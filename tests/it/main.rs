@@ -21,6 +21,7 @@ mod life;
 mod limits;
 mod markets;
 mod options;
+mod probe;
 mod protocol;
 mod push;
 mod replay;
