@@ -87,14 +87,10 @@ fn table(probed: &[Probed], out: &mut impl Write) -> io::Result<()> {
     let heads = ["FEED", "REACHABLE", "AUTHORISED", "TOPICS", "TIME", "CLOCK", "BUDGET", "FIELDS"];
     let rows = [heads.map(str::to_owned)].into_iter().chain(probed.iter().map(row)).collect();
     check::columns(rows, out)?;
-    let problems = || {
-        let of = |feed: &'_ Probed| feed.problems.len();
-        probed.iter().filter(move |feed| of(feed) > 0)
-    };
-    if problems().next().is_some() {
+    if probed.iter().any(|feed| !feed.problems.is_empty()) {
         writeln!(out)?;
     }
-    for feed in problems() {
+    for feed in probed {
         for problem in &feed.problems {
             writeln!(out, "{}: {problem}", feed.feed)?;
         }
@@ -126,7 +122,9 @@ fn row(probed: &Probed) -> [String; 8] {
         asked.unreachable.unwrap_or("yes").to_owned(),
         authorised.to_owned(),
         format!("{} of {}", asked.topics_found, asked.topics),
-        asked.time_ms.map_or_else(dash, |ms| format!("{ms} ms")),
+        asked
+            .time_ms
+            .map_or_else(dash, |ms| if ms == 0 { "< 1 ms".to_owned() } else { format!("{ms} ms") }),
         asked.clock_s.map_or_else(dash, clock),
         asked.budget_used.map_or_else(dash, |used| format!("{used} used")),
         if asked.fields.is_empty() { dash() } else { fields(&asked.fields) },

@@ -15,7 +15,7 @@ use super::{
     budget::Share,
     build::{Builder, Kind, Runner},
     clock::Clock,
-    config::FeedConfig,
+    config::{FeedConfig, Setting},
     fetch::{Answer, Fetch, FetchError},
     poll::report::{decode, ends_poll},
     providers::{Batch, Provider, Request, Response},
@@ -34,6 +34,9 @@ const PREPARATIONS_MAX: usize = 20;
 
 /// A clock that is off by more makes times of values and signatures wrong.
 const CLOCK_TOLERANCE_S: f64 = 2.0;
+
+/// Problems of a feed's items that are told; beyond it, how many more there are.
+const MISSING_TOLD_MAX: usize = 10;
 
 /// What came of one feed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,7 +72,7 @@ pub struct Asked {
     pub clock_s: Option<f64>,
     /// Units of this minute that the upstream says are spent.
     pub budget_used: Option<u32>,
-    /// What was asked for and was not in the answer.
+    /// What was asked for and is not there, a text each: `ETH-USDT is not in the answer`.
     pub missing: Vec<String>,
 }
 
@@ -136,9 +139,7 @@ async fn one(runner: Runner, clock: &Clock) -> Probed {
         Kind::Synthetic => {}
         Kind::Push { key, .. } => probed.key = key.is_some(),
         Kind::Poll { fetch, factory } => {
-            let secret = |setting: &super::config::Setting| {
-                matches!(setting, super::config::Setting::Secret(_))
-            };
+            let secret = |setting: &Setting| matches!(setting, Setting::Secret(_));
             probed.key = config.api_key.is_some()
                 || config.headers.values().chain(config.query.values()).any(secret);
             match factory() {
@@ -321,9 +322,11 @@ impl<'a> Asking<'a> {
         } else if self.asked.topics_found == 0 {
             self.problems.push("the answer holds nothing that was asked for".to_owned());
         }
-        if !self.asked.missing.is_empty() {
-            let missing = self.asked.missing.join("; ");
-            self.problems.push(format!("not in the answer: {missing}"));
+        // Each says itself what is wrong with it.
+        let missing = &self.asked.missing;
+        self.problems.extend(missing.iter().take(MISSING_TOLD_MAX).cloned());
+        if let Some(more) = missing.len().checked_sub(MISSING_TOLD_MAX).filter(|more| *more > 0) {
+            self.problems.push(format!("{more} more like these"));
         }
         if let Some(ahead) = self.asked.clock_s
             && ahead.abs() > CLOCK_TOLERANCE_S
@@ -343,8 +346,10 @@ fn ahead_s(date: SystemTime, sent: i64, rx: i64) -> Option<f64> {
     let date = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
     let date = i64::try_from(date.as_micros()).ok()?.saturating_add(500_000);
     let between = sent.saturating_add(rx.saturating_sub(sent) / 2);
-    let ms = i32::try_from(date.saturating_sub(between) / 1000).ok()?;
-    Some(f64::from(ms) / 1000.0)
+    let ahead = date.saturating_sub(between);
+    let secs = i32::try_from(ahead / 1_000_000).ok()?;
+    let rest = i32::try_from(ahead % 1_000_000).ok()?;
+    Some(f64::from(secs) + f64::from(rest / 1000) / 1000.0)
 }
 
 /// One word for why nothing answered.
