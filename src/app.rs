@@ -136,7 +136,8 @@ fn start_delivery(
     Ok(Arc::new(delivery))
 }
 
-async fn start_sandbox(
+/// Starts the simulated APIs where a feed asks them, and says where they listen.
+pub(crate) async fn start_sandbox(
     config: &Config,
     tasks: &Tasks,
     shutdown: &Shutdown,

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use tickwire::{
     app::App,
-    cli::{self, BenchArgs, Command, Exit, LogFormat, SchemaArgs, ServeArgs, WatchArgs},
+    cli::{self, BenchArgs, CheckArgs, Command, Exit, LogFormat, SchemaArgs, ServeArgs, WatchArgs},
     config::{Config, ConfigErrors},
     documents::Document,
     sandbox::{self, ROUTES, STREAMS},
@@ -21,8 +21,9 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     let command = cli::parse().command();
     let outcome = match &command {
+        Command::Check(args) if args.probe => probe(args),
         Command::Check(args) => {
-            return cli::check::run(args, &mut io::stdout(), &mut io::stderr()).into();
+            return cli::check::run(&args.config, &mut io::stdout(), &mut io::stderr()).into();
         }
         Command::Serve(args) => configured(args.load(), |config| serve(args, config)),
         Command::Sandbox(args) => configured(args.load(), simulate),
@@ -113,6 +114,11 @@ async fn watch(args: &WatchArgs) -> Result<Exit> {
         stopped = stopped() => stopped?,
     }
     Ok(Exit::Fine)
+}
+
+#[tokio::main]
+async fn probe(args: &CheckArgs) -> Result<Exit> {
+    cli::probe::run(args, &mut io::stdout(), &mut io::stderr()).await
 }
 
 #[tokio::main]

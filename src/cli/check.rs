@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Write};
 
-use super::{ConfigArgs, Exit};
+use super::{ConfigArgs, Exit, address};
 use crate::{
     config::{Config, ConfigErrors, DEFAULT_NAME},
     upstream::config::FeedConfig,
@@ -50,7 +50,15 @@ fn table(feeds: &[FeedConfig], out: &mut impl Write) -> io::Result<()> {
     let mut rows =
         vec![["FEED", "PROVIDER", "ENDPOINT", "SYMBOLS", "EVERY", "FROM"].map(str::to_owned)];
     rows.extend(feeds.iter().map(row));
-    let mut widths = [0; 6];
+    columns(rows, out)
+}
+
+/// Writes rows whose cells stand below each other.
+pub(super) fn columns<const N: usize>(
+    rows: Vec<[String; N]>,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -71,8 +79,8 @@ fn row(feed: &FeedConfig) -> [String; 6] {
         count => count.to_string(),
     };
     // A feed that asks nobody is paced by its rate.
-    let (every, from) = match (feed.base_url(), feed.stream_url()) {
-        (Some(url), None) => (feed.every.to_string(), url.to_owned()),
+    let (every, from) = match (address::shown(feed), feed.stream_url()) {
+        (Some(url), None) => (feed.every.to_string(), url),
         // The pace of a stream is the venue's.
         (Some(url), Some(stream)) => (dash(), format!("{stream}, else each {} {url}", feed.every)),
         (None, _) => (format!("{}/s", feed.rate), dash()),

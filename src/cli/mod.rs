@@ -1,9 +1,11 @@
 //! The command line. Says what was asked for; doing it is `main`'s, but for `check`.
 
+mod address;
 pub mod announce;
 pub mod bench;
 pub mod check;
 mod exit;
+pub mod probe;
 pub mod watch;
 
 use std::{env, net::SocketAddr, path::PathBuf};
@@ -41,7 +43,7 @@ pub enum Command {
     /// Run the server (also without any command)
     Serve(ServeArgs),
     /// Check a configuration and show its feeds; exits with 78 when it is wrong
-    Check(ConfigArgs),
+    Check(CheckArgs),
     /// Run only the simulated upstream APIs
     Sandbox(SandboxArgs),
     /// Print a document that describes the server: for editors, generators of clients and tests
@@ -58,6 +60,20 @@ pub struct ConfigArgs {
     /// Configuration file [env: TICKWIRE_CONFIG] [default: the built-in sandbox market]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub struct CheckArgs {
+    /// Which configuration is meant.
+    #[command(flatten)]
+    pub config: ConfigArgs,
+    /// Also ask each feed once and show what came of it; exits with 1 when one does not answer
+    #[arg(long)]
+    pub probe: bool,
+    /// Print what the feeds answered as JSON
+    #[arg(long, requires = "probe")]
+    pub json: bool,
 }
 
 /// Arguments of `serve`.
@@ -282,6 +298,10 @@ mod tests {
     #[test]
     fn each_command_takes_its_arguments() {
         assert!(matches!(command("tickwire check --config a.toml"), Command::Check(_)));
+        let Command::Check(check) = command("tickwire check --probe --json") else {
+            panic!("not check");
+        };
+        assert!(check.probe && check.json);
         assert!(matches!(command("tickwire sandbox --listen [::1]:0"), Command::Sandbox(_)));
         let Command::Watch(watch) = command("tickwire watch price.> status.*") else {
             panic!("not watch");
@@ -296,6 +316,7 @@ mod tests {
         assert_eq!(refusal("tickwire watch"), ErrorKind::MissingRequiredArgument);
         assert_eq!(refusal("tickwire serv"), ErrorKind::InvalidSubcommand);
         assert_eq!(refusal("tickwire check --listen 127.0.0.1:9"), ErrorKind::UnknownArgument);
+        assert_eq!(refusal("tickwire check --json"), ErrorKind::MissingRequiredArgument);
         assert_eq!(refusal("tickwire --log-format xml"), ErrorKind::InvalidValue);
     }
 

@@ -1,6 +1,6 @@
 //! What the poll loop needs of a network: one request, one answer.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -43,6 +43,8 @@ pub struct Answer {
     pub validators: Validators,
     /// Units of this minute that the upstream says are spent.
     pub used: Option<u32>,
+    /// The upstream's clock, to the second, when it made the answer.
+    pub date: Option<SystemTime>,
 }
 
 /// Why there is no answer of use.
@@ -57,11 +59,16 @@ pub struct FetchError {
     pub retry_after: Option<Duration>,
     /// Units of this minute that the upstream says are spent.
     pub used: Option<u32>,
+    /// The upstream's clock, to the second, when it refused.
+    pub date: Option<SystemTime>,
+    /// The status with which it refused.
+    pub status: Option<u16>,
 }
 
 impl FetchError {
     /// A failure about which the upstream said nothing more.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), retry_after: None, used: None }
+        let message = message.into();
+        Self { reason, message, retry_after: None, used: None, date: None, status: None }
     }
 }

@@ -159,9 +159,10 @@ impl Http {
         };
         let response = response.map_err(|error| self.classify(error))?;
         let used = number(response.headers(), USED_WEIGHT);
+        let date = date(response.headers());
         match self.answer(response).await {
-            Ok(answer) => Ok(Answer { used, ..answer }),
-            Err(error) => Err(FetchError { used, ..error }),
+            Ok(answer) => Ok(Answer { used, date, ..answer }),
+            Err(error) => Err(FetchError { used, date, ..error }),
         }
     }
 
@@ -237,7 +238,7 @@ impl Http {
             status if status.is_success() => Some(self.body(response).await?),
             status => return Err(refused(status, response.headers())),
         };
-        Ok(Answer { body, validators, used: None })
+        Ok(Answer { body, validators, used: None, date: None })
     }
 
     async fn body(&self, mut response: Response) -> Result<Bytes, FetchError> {
@@ -306,7 +307,8 @@ pub(super) fn refused(status: StatusCode, headers: &HeaderMap) -> FetchError {
         300..=399 => format!("status {status}: redirects are followed within one host only"),
         _ => format!("status {status}"),
     };
-    FetchError { retry_after, ..FetchError::new(reason, message) }
+    let status = Some(status.as_u16());
+    FetchError { retry_after, status, ..FetchError::new(reason, message) }
 }
 
 /// Whether the connection ended, in order or by a reset, before a word of an answer came.
@@ -333,6 +335,14 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 
 fn number(headers: &HeaderMap, name: &str) -> Option<u32> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// What the upstream's clock said when it answered: a cache in between adds how long it kept the
+/// answer (RFC 9111, section 5.1).
+fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = httpdate::parse_http_date(&text(headers, header::DATE)?).ok()?;
+    let kept = number(headers, header::AGE.as_str()).unwrap_or(0);
+    date.checked_add(Duration::from_secs(kept.into()))
 }
 
 /// The first error of type `E` among an error's causes.

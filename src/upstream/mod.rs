@@ -24,6 +24,7 @@ mod http;
 mod metrics;
 mod pace;
 mod poll;
+pub mod probe;
 pub mod providers;
 mod publish;
 mod push;

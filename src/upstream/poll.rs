@@ -1,6 +1,6 @@
 //! The poll loop, one for every provider: due, breaker, budget, fetch, decode, validate, publish.
 
-mod report;
+pub(super) mod report;
 
 use std::{sync::Arc, time::Duration};
 

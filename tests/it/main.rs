@@ -22,6 +22,7 @@ mod life;
 mod limits;
 mod markets;
 mod options;
+mod probe;
 mod protocol;
 mod push;
 mod replay;

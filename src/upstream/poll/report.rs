@@ -66,7 +66,7 @@ pub(super) fn prepare(
 }
 
 /// Decodes an answer that is not a page for people.
-pub(super) fn decode<T>(
+pub(in crate::upstream) fn decode<T>(
     response: &Response,
     decode: impl FnOnce(&Response) -> Result<T, DecodeError>,
 ) -> Result<T, FetchError> {
@@ -77,6 +77,6 @@ pub(super) fn decode<T>(
 }
 
 /// Whether the other requests of a poll would only fail alike.
-pub(super) fn ends_poll(reason: Reason) -> bool {
+pub(in crate::upstream) fn ends_poll(reason: Reason) -> bool {
     !matches!(reason, Reason::Http4xx | Reason::BadBody | Reason::NoData)
 }

@@ -79,6 +79,7 @@ impl Fetch for Script {
             body: body.map(|text| Bytes::from_static(text.as_bytes())),
             validators: Validators { etag: etag.map(str::to_owned), last_modified: None },
             used: None,
+            date: None,
         };
         let step = self.next();
         Box::pin(async move {

@@ -153,7 +153,8 @@ impl Fetch for Rest {
             let Some(price) = price else { return std::future::pending().await };
             tokio::time::sleep(Duration::from_millis(100)).await;
             let body = format!(r#"[{{"symbol":"BTCUSDT","price":"{price}"}}]"#);
-            Ok(Answer { body: Some(body.into()), validators: Validators::default(), used: None })
+            let validators = Validators::default();
+            Ok(Answer { body: Some(body.into()), validators, used: None, date: None })
         })
     }
 }
