@@ -16,6 +16,7 @@ pub mod chains;
 mod clock;
 pub mod config;
 mod consolidate;
+pub mod credits;
 mod feed;
 mod fetch;
 mod freshness;
@@ -44,6 +45,7 @@ use self::{
     clock::Clock,
     config::{ConsolidateConfig, FeedConfig},
     consolidate::Consolidator,
+    credits::{Book, Keeper},
     feed::Feed,
     freshness::Sweep,
     metrics::Metrics,
@@ -69,6 +71,8 @@ pub struct Deps {
     pub telemetry: Telemetry,
     /// Where the sandbox listens, without a path: `http://127.0.0.1:4321`.
     pub sandbox_url: Option<String>,
+    /// Where the months of budgets are counted.
+    pub credits: Book,
 }
 
 /// Why a feed cannot be set up.
@@ -89,6 +93,7 @@ pub struct Upstream {
     feeds: Arc<[Arc<Feed>]>,
     runners: Vec<Runner>,
     desk: Arc<Desk>,
+    keeper: Option<Keeper>,
 }
 
 /// Reports on the feeds.
@@ -119,7 +124,7 @@ impl Upstream {
             runners.push(runner);
         }
         let names: Vec<Source> = runners.iter().map(|runner| runner.feed.name().clone()).collect();
-        let Builder { clock, deps, .. } = builder;
+        let Builder { clock, deps, budgets, .. } = builder;
         let consolidator = Arc::new(Consolidator::new(deps.hub.clone(), consolidate, names));
         let lanes = runners.iter().filter_map(|runner| {
             let Kind::Push { key: Some(key), allowed } = &runner.kind else { return None };
@@ -137,6 +142,7 @@ impl Upstream {
             hub: deps.hub,
             clock,
             runners,
+            keeper: budgets.into_book().keeper(),
         })
     }
 
@@ -154,6 +160,9 @@ impl Upstream {
     /// stop.
     pub fn start(self, tasks: &Tasks, shutdown: Shutdown) {
         let count = self.runners.len();
+        if let Some(keeper) = self.keeper {
+            tasks.spawn("credits", keeper.run(shutdown.clone()));
+        }
         for (index, runner) in self.runners.into_iter().enumerate() {
             let Runner { feed, config, kind } = runner;
             let (hub, clock) = (self.hub.clone(), self.clock.clone());
