@@ -1,14 +1,10 @@
 //! Beginning and end: readiness, drain, exit codes, configuration errors.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{io::Write, process::Command};
 
 use serde_json::json;
 
-use crate::support::{Client, Ended, Upstream, eventually, server};
+use crate::support::{Client, Ended, Process, Upstream, eventually, server};
 
 #[tokio::test]
 async fn readiness_waits_for_the_required_feed_and_says_why() {
@@ -55,44 +51,10 @@ async fn a_drain_tells_clients_flushes_and_closes_with_3001() {
     assert!(stopping.await.unwrap());
 }
 
-/// The binary, stopped when the test ends.
-struct Process(Child);
-
-impl Process {
-    fn start(args: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
-        command.args(args).env_remove("TICKWIRE_CONFIG");
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        Self(child.unwrap())
-    }
-
-    fn exit_code(&mut self) -> i32 {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code().unwrap_or(-1);
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn without_arguments_the_sandbox_market_is_served_and_sigterm_ends_it_with_0() {
     let mut process = Process::start(&["--listen", "127.0.0.1:0"]);
-    let mut lines = BufReader::new(process.0.stdout.take().unwrap()).lines();
-    let said: Vec<_> = (0..8).map(|_| lines.next().unwrap().unwrap()).collect();
-    let stream = said.iter().find_map(|line| line.trim().strip_prefix("stream")).unwrap();
-    let address = stream.trim().strip_prefix("ws://").unwrap().split('/').next().unwrap();
-    let mut client = Client::connect(address.parse().unwrap()).await;
+    let mut client = Client::connect(process.address()).await;
     client.event_of("welcome").await;
     let topics = ["price.BTC-USD", "signal.BTC-USD.tm_trading_signal", "onchain.bitcoin.fees"];
     client.subscribe(&topics, json!({})).await;
@@ -103,8 +65,7 @@ async fn without_arguments_the_sandbox_market_is_served_and_sigterm_ends_it_with
             missing.retain(|topic| event["topic"] != *topic);
         }
     }
-    let pid = process.0.id().to_string();
-    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    process.terminate();
     let expected = Ended::Closed { code: 3001, reason: "draining".into() };
     assert_eq!(client.ended().await, expected);
     assert_eq!(process.exit_code(), 0);

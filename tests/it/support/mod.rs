@@ -3,6 +3,7 @@
 
 mod client;
 mod events;
+mod process;
 pub mod raw;
 pub mod schemas;
 mod server;
@@ -10,8 +11,9 @@ mod upstream;
 
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
+pub use process::Process;
 pub use raw::RawEnd;
-pub use server::{Server, server};
+pub use server::{Builder as ServerBuilder, Server, server};
 pub use upstream::Upstream;
 
 use std::{future::Future, time::Duration};

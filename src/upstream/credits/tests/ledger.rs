@@ -110,9 +110,14 @@ enum Step {
     /// A write that succeeds.
     Write,
     /// A write that is told to have failed, though the file may have been replaced.
-    WriteFails { replaced: bool },
+    WriteFails {
+        replaced: bool,
+    },
     /// A write during which the process is killed.
-    Crash { writing: bool, replaced: bool },
+    Crash {
+        writing: bool,
+        replaced: bool,
+    },
     Stop,
     Clock(i64),
 }
