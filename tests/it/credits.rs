@@ -69,15 +69,15 @@ async fn credits_that_cannot_be_written_are_not_spent_and_the_feed_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
     upstream.price("BTCUSDT", "1.5");
-    let budget = "per_minute = 60000, per_month = 1000000";
+    let budget = "per_minute = 60000, per_month = 4000";
     let server = spender(&upstream, dir.path(), budget).start().await;
     upstream.polled(1).await;
-    // A block of 100 is on disk: the rest of it is spent, and no more.
+    // A block of 40 is on disk: the rest of it is spent, and no more.
     fs::create_dir(dir.path().join("credits.json.new")).unwrap();
     let feed = feed(&server, "the end of the block", spent).await;
     let message = feed["last_error"]["message"].as_str().unwrap();
     assert!(message.contains("credits.json") && message.contains("cannot be written"), "{message}");
-    assert_eq!((upstream.polls(), left(&feed)), (100, 999_900));
+    assert_eq!((upstream.polls(), left(&feed)), (40, 3_960));
     fs::remove_dir(dir.path().join("credits.json.new")).unwrap();
     upstream.polled(1).await;
     assert!(server.stop().await);
@@ -97,7 +97,7 @@ async fn a_second_server_on_the_directory_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kills_never_let_more_be_spent_and_cost_at_most_a_block_each() {
-    const LIMIT: u64 = 20;
+    const LIMIT: u64 = 40;
     const KILLS: u64 = 4;
     let dir = tempfile::tempdir().unwrap();
     let upstream = Upstream::start().await;
