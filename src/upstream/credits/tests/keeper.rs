@@ -117,24 +117,29 @@ async fn a_disk_that_cannot_be_written_lets_what_is_reserved_be_spent_and_is_tri
         assert_eq!(process.credits.check(1, WALL), Ok(()));
         process.credits.spend(1);
     }
-    let reserved = process.credits.clone();
-    let spending = tokio::spawn(async move {
-        process.spend(1).await;
-        process
-    });
-    let message = loop {
-        if let Some(message) = reserved.trouble() {
-            break message;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut spending = Box::pin(process.spend(1));
+    let credits = &process.credits;
+    let waiting = async {
+        let message = loop {
+            if let Some(message) = credits.trouble() {
+                break message;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        };
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        message
     };
+    let message = tokio::select! {
+        () = &mut spending => None,
+        message = waiting => Some(message),
+    };
+    let message = message.expect("spent what is not on disk");
     assert!(message.contains("cannot be written to") && message.contains("credits.json"));
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    assert!(!spending.is_finished(), "spent what is not on disk");
-    assert_eq!(reserved.remaining(WALL), 990);
+    assert_eq!(credits.remaining(WALL), 990);
     fs::remove_dir(&obstacle).unwrap();
-    let process = spending.await.unwrap();
-    assert_eq!((reserved.remaining(WALL), reserved.trouble()), (989, None));
+    spending.as_mut().await;
+    drop(spending);
+    assert_eq!((credits.remaining(WALL), credits.trouble()), (989, None));
     process.stop().await;
     assert!(disk(dir.path()).contains("\"reserved\": 11"));
 }
