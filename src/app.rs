@@ -22,7 +22,12 @@ use crate::{
     session::{Sessions, Settings},
     shutdown::{self, Shutdown, Stage, Tasks, Trigger},
     telemetry::{Telemetry, UPKEEP_EVERY},
-    upstream::{Deps, Upstream, config::FeedConfig},
+    units::now_us,
+    upstream::{
+        Deps, Upstream,
+        config::FeedConfig,
+        credits::{Book, StateError},
+    },
 };
 
 /// Between the notice to clients and the end of the producers: time for a load balancer to see that
@@ -57,7 +62,8 @@ impl App {
         let shards = shard_count(config.server.shards);
         let hub = Arc::new(Hub::new(config.hub.clone(), shards, new_epoch(), &telemetry));
         let delivery = start_delivery(&config, &hub, &telemetry, &sessions, &shutdown)?;
-        let deps = Deps { hub: hub.clone(), telemetry: telemetry.clone(), sandbox_url };
+        let credits = open_credits(&config)?;
+        let deps = Deps { hub: hub.clone(), telemetry: telemetry.clone(), sandbox_url, credits };
         let upstream = Upstream::build(config.feeds.clone(), config.consolidate.clone(), deps)?;
         let (health, intake) = (upstream.health(), upstream.intake());
         upstream.start(&producers, shutdown.clone());
@@ -149,6 +155,22 @@ pub(crate) async fn start_sandbox(
     let url = sandbox.base_url();
     tasks.spawn("sandbox", sandbox.serve(shutdown.clone()));
     Ok(Some(url))
+}
+
+/// Where the months of budgets are counted. A directory is used only where a budget has a month.
+fn open_credits(config: &Config) -> Result<Book, StateError> {
+    let monthly = |feed: &FeedConfig| feed.budget.as_ref().is_some_and(|b| b.per_month.is_some());
+    if !config.feeds.iter().any(monthly) {
+        return Ok(Book::default());
+    }
+    if let Some(dir) = &config.upstream.state_dir {
+        return Book::open(dir, now_us());
+    }
+    tracing::warn!(
+        "credits of budget.per_month are counted in memory only, anew with each start: \
+         upstream.state_dir names a directory that keeps them"
+    );
+    Ok(Book::default())
 }
 
 fn settings(config: &Config) -> Settings {

@@ -14,6 +14,7 @@ use tickwire::{
     sandbox::{self, ROUTES, STREAMS},
     server,
     shutdown::{self, Stage},
+    upstream::credits::StateError,
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     };
     match outcome {
         Ok(exit) => exit.into(),
-        Err(error) => complain(&format!("{error:#}"), Exit::Failed).into(),
+        Err(error) => complain(&format!("{error:#}"), failure(&error)).into(),
     }
 }
 
@@ -125,6 +126,13 @@ async fn probe(args: &CheckArgs) -> Result<Exit> {
 async fn bench(args: &BenchArgs) -> Result<Exit> {
     cli::bench::run(args, &mut io::stdout()).await?;
     Ok(Exit::Fine)
+}
+
+/// What to end with. Damaged state is told as a wrong configuration is: starting again would not
+/// help, and a supervisor can know that by the code.
+fn failure(error: &anyhow::Error) -> Exit {
+    let state = error.downcast_ref::<StateError>();
+    if state.is_some_and(StateError::is_permanent) { Exit::BadConfig } else { Exit::Failed }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

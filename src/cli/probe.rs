@@ -18,6 +18,7 @@ use crate::{
     telemetry::Telemetry,
     upstream::{
         Deps,
+        credits::Book,
         probe::{Probed, probe},
     },
 };
@@ -63,7 +64,9 @@ async fn ask(config: &Config) -> Result<Vec<Probed>> {
     let tasks = Tasks::default();
     let sandbox_url = start_sandbox(config, &tasks, &shutdown).await?;
     let hub = Arc::new(Hub::new(config.hub.clone(), 1, "probe".into(), &telemetry));
-    let probed = probe(config.feeds.clone(), Deps { hub, telemetry, sandbox_url }).await;
+    // A month's count on disk is that of a server, which may be running.
+    let deps = Deps { hub, telemetry, sandbox_url, credits: Book::default() };
+    let probed = probe(config.feeds.clone(), deps).await;
     trigger.advance(Stage::Closing);
     tasks.join(SANDBOX_END).await;
     Ok(probed)

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{
     access, delivery, hub, sandbox, server,
-    upstream::config::{ConsolidateConfig, FeedConfig},
+    upstream::config::{ConsolidateConfig, FeedConfig, UpstreamConfig},
 };
 pub use error::{ConfigError, ConfigErrors, Place};
 pub use key::KeyPath;
@@ -44,6 +44,8 @@ pub struct Config {
     pub hub: hub::Config,
     /// The simulated market.
     pub sandbox: sandbox::config::Config,
+    /// What concerns all upstreams.
+    pub upstream: UpstreamConfig,
     /// The upstreams.
     pub feeds: Vec<FeedConfig>,
     /// How sources become one price.

@@ -9,7 +9,10 @@ use std::{
 use metrics::Gauge;
 use parking_lot::Mutex;
 
-use super::{calendar, config::BudgetConfig};
+use super::{
+    config::BudgetConfig,
+    credits::{Book, Credits},
+};
 use crate::{
     hub::BudgetReport,
     telemetry::Telemetry,
@@ -22,28 +25,20 @@ pub struct Budget {
     host: String,
     per_minute: u32,
     bucket: TokenBucket,
-    month: Option<Month>,
+    month: Option<Credits>,
     held_until: Option<Instant>,
 }
 
-/// Units of a calendar month (UTC). Counted in memory: a restart begins with a full month.
-#[derive(Debug)]
-struct Month {
-    limit: u64,
-    used: u64,
-    index: i64,
-}
-
 impl Budget {
-    /// A full allowance of `per_minute` units, and of `per_month` where that is limited.
-    pub fn new(host: String, per_minute: u32, per_month: Option<u64>, now: Instant) -> Self {
+    /// A full allowance of `per_minute` units, and what the month has left where it is limited.
+    pub fn new(host: String, per_minute: u32, month: Option<Credits>, now: Instant) -> Self {
         let per_minute = per_minute.max(1);
         let rate = f64::from(per_minute);
         Self {
             host,
             per_minute,
             bucket: TokenBucket::new(rate / 60.0, rate, now),
-            month: per_month.map(|limit| Month { limit, used: 0, index: i64::MIN }),
+            month,
             held_until: None,
         }
     }
@@ -58,19 +53,16 @@ impl Budget {
         if let Some(wait) = self.held(now) {
             return Err(wait);
         }
-        if let Some(month) = &mut self.month {
-            month.turn(wall);
-            if month.used.saturating_add(u64::from(units)) > month.limit {
-                return Err(calendar::until_next_month(wall));
-            }
+        if let Some(month) = &self.month {
+            month.check(units, wall)?;
         }
         if !self.bucket.take(f64::from(units), now) {
             let wait = self.bucket.wait(f64::from(units), now);
             // A rest too small for a timer must not make a busy loop.
             return Err(wait.max(Duration::from_millis(1)));
         }
-        if let Some(month) = &mut self.month {
-            month.used = month.used.saturating_add(u64::from(units));
+        if let Some(month) = &self.month {
+            month.spend(units);
         }
         Ok(())
     }
@@ -93,26 +85,12 @@ impl Budget {
 
     /// What is left.
     pub fn report(&mut self, now: Instant, wall: Micros) -> BudgetReport {
-        let per_month_remaining = self.month.as_mut().map(|month| {
-            month.turn(wall);
-            month.limit.saturating_sub(month.used)
-        });
+        let per_month_remaining = self.month.as_ref().map(|month| month.remaining(wall));
         BudgetReport {
             host: self.host.clone(),
             remaining: whole(self.bucket.available(now)),
             per_minute: self.per_minute,
             per_month_remaining,
-        }
-    }
-}
-
-impl Month {
-    fn turn(&mut self, wall: Micros) {
-        let index = calendar::month_index(wall);
-        // A clock that steps back must not hand out a month twice.
-        if index > self.index {
-            self.index = index;
-            self.used = 0;
         }
     }
 }
@@ -125,7 +103,10 @@ fn whole(level: f64) -> u64 {
 
 /// Every budget in use, by host and key.
 #[derive(Default)]
-pub struct Budgets(Vec<Entry>);
+pub struct Budgets {
+    entries: Vec<Entry>,
+    book: Book,
+}
 
 struct Entry {
     host: String,
@@ -143,6 +124,16 @@ pub struct Share {
 }
 
 impl Budgets {
+    /// None yet; their months are counted in `book`.
+    pub fn new(book: Book) -> Self {
+        Self { entries: Vec::new(), book }
+    }
+
+    /// Where their months are counted, when no more will come.
+    pub fn into_book(self) -> Book {
+        self.book
+    }
+
     /// The share of a feed that asks `host` with `key`. Feeds that agree on both share one budget,
     /// whose limits are those of the first. A second key at one host is told apart by a number,
     /// never by anything of the key.
@@ -154,18 +145,20 @@ impl Budgets {
         telemetry: &Telemetry,
         now: Instant,
     ) -> Share {
-        let known = self.0.iter().find(|entry| entry.host == host && entry.key.as_ref() == key);
+        let known =
+            self.entries.iter().find(|entry| entry.host == host && entry.key.as_ref() == key);
         if let Some(entry) = known {
             return entry.share(config.weight);
         }
-        let label = match self.0.iter().filter(|entry| entry.host == host).count() {
+        let label = match self.entries.iter().filter(|entry| entry.host == host).count() {
             0 => host.to_owned(),
             others => format!("{host}#{}", others + 1),
         };
         let remaining =
             telemetry.gauge("tickwire_upstream_budget_remaining", &[("host", label.as_str())]);
         remaining.set(f64::from(config.per_minute));
-        let budget = Budget::new(label, config.per_minute, config.per_month, now);
+        let month = config.per_month.map(|limit| self.book.credits(host, key, limit));
+        let budget = Budget::new(label, config.per_minute, month, now);
         let entry = Entry {
             host: host.to_owned(),
             key: key.cloned(),
@@ -173,7 +166,7 @@ impl Budgets {
             remaining,
         };
         let share = entry.share(config.weight);
-        self.0.push(entry);
+        self.entries.push(entry);
         share
     }
 }
@@ -205,6 +198,11 @@ impl Share {
     /// The upstream wants nothing before `until`, from no feed of this budget.
     pub fn hold(&self, until: Instant) {
         self.budget.lock().hold(until);
+    }
+
+    /// Why the last request waits though the month has units left, when that is so.
+    pub fn trouble(&self) -> Option<String> {
+        self.budget.lock().month.as_ref().and_then(Credits::trouble)
     }
 
     /// What is left.
@@ -251,7 +249,7 @@ mod tests {
     #[test]
     fn a_month_that_is_spent_waits_for_the_next() {
         let now = Instant::now();
-        let mut budget = Budget::new("h".into(), 100, Some(2), now);
+        let mut budget = Budget::new("h".into(), 100, Some(Credits::in_memory(2)), now);
         let day = 86_400 * 1_000_000;
         // 30 January 1970 and two days later.
         assert_eq!(budget.take(2, now, 29 * day), Ok(()));

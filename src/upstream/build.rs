@@ -64,17 +64,17 @@ pub(super) struct Streaming {
 pub(super) struct Builder {
     pub clock: Clock,
     pub deps: Deps,
-    budgets: Budgets,
+    pub budgets: Budgets,
     clients: Clients,
     names: HashSet<String>,
 }
 
 impl Builder {
     /// Nothing is shared yet.
-    pub fn new(deps: Deps) -> Self {
+    pub fn new(mut deps: Deps) -> Self {
         Self {
             clock: Clock::wall(),
-            budgets: Budgets::default(),
+            budgets: Budgets::new(std::mem::take(&mut deps.credits)),
             clients: Clients::default(),
             names: HashSet::new(),
             deps,

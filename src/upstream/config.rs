@@ -1,9 +1,9 @@
-//! `[[feeds]]` and `[consolidate]`.
+//! `[[feeds]]`, `[upstream]` and `[consolidate]`.
 
 mod json;
 mod provider;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -158,8 +158,18 @@ pub struct BudgetConfig {
     /// Units that one request costs.
     #[serde(default = "default_weight")]
     pub weight: u32,
-    /// Units a month.
+    /// Units a month (UTC).
     pub per_month: Option<u64>,
+}
+
+/// What concerns all feeds.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Upstream")]
+pub struct UpstreamConfig {
+    /// The directory in which spent units of `budget.per_month` are kept over restarts; absent
+    /// means that each start begins with a full month.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// How sources become one price.

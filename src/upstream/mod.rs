@@ -17,6 +17,7 @@ pub mod chains;
 mod clock;
 pub mod config;
 mod consolidate;
+pub mod credits;
 mod feed;
 mod fetch;
 mod freshness;
@@ -48,6 +49,7 @@ use self::{
     clock::Clock,
     config::{ConsolidateConfig, FeedConfig},
     consolidate::Consolidator,
+    credits::{Book, Keeper},
     feed::Feed,
     freshness::Sweep,
     metrics::{Metrics, StreamMetrics},
@@ -74,6 +76,8 @@ pub struct Deps {
     pub telemetry: Telemetry,
     /// Where the sandbox listens, without a path: `http://127.0.0.1:4321`.
     pub sandbox_url: Option<String>,
+    /// Where the months of budgets are counted.
+    pub credits: Book,
 }
 
 /// Why a feed cannot be set up.
@@ -95,6 +99,7 @@ pub struct Upstream {
     feeds: Arc<[Arc<Feed>]>,
     runners: Vec<Runner>,
     desk: Arc<Desk>,
+    keeper: Option<Keeper>,
 }
 
 /// Reports on the feeds.
@@ -125,7 +130,7 @@ impl Upstream {
             runners.push(runner);
         }
         let names: Vec<Source> = runners.iter().map(|runner| runner.feed.name().clone()).collect();
-        let Builder { clock, deps, .. } = builder;
+        let Builder { clock, deps, budgets, .. } = builder;
         let consolidator = Arc::new(Consolidator::new(deps.hub.clone(), consolidate, &names));
         let lanes = runners.iter().filter_map(|runner| {
             let Kind::Push { key: Some(key), allowed } = &runner.kind else { return None };
@@ -144,6 +149,7 @@ impl Upstream {
             telemetry: deps.telemetry,
             clock,
             runners,
+            keeper: budgets.into_book().keeper(),
         })
     }
 
@@ -160,6 +166,9 @@ impl Upstream {
     /// Starts a task for each feed and one that lets time pass. They end when producers are to
     /// stop.
     pub fn start(mut self, tasks: &Tasks, shutdown: Shutdown) {
+        if let Some(keeper) = self.keeper.take() {
+            tasks.spawn("credits", keeper.run(shutdown.clone()));
+        }
         let runners = std::mem::take(&mut self.runners);
         let count = runners.len();
         for (index, runner) in runners.into_iter().enumerate() {

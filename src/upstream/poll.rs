@@ -156,9 +156,11 @@ impl Poll {
             let taken = share.take(request.weight, Instant::now().into_std(), now);
             let Err(wait) = taken else { return };
             // A wait shorter than the interval is pacing, not trouble.
-            if wait >= self.interval {
+            let trouble = share.trouble();
+            if wait >= self.interval || trouble.is_some() {
                 let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
-                self.feed.failed(Reason::Budget, "the budget is spent", now);
+                let message = trouble.as_deref().unwrap_or("the budget is spent");
+                self.feed.failed(Reason::Budget, message, now);
                 self.trouble(Reason::Budget, retry_at, now);
             }
             sleep(wait).await;

@@ -15,7 +15,12 @@ fn feed(toml: &str) -> FeedConfig {
 fn build(feeds: &[&str], sandbox_url: Option<&str>) -> Result<Upstream, BuildError> {
     let telemetry = Telemetry::new().unwrap();
     let hub = Hub::new(hub::Config::default(), 1, "e".into(), &telemetry);
-    let deps = Deps { hub: Arc::new(hub), telemetry, sandbox_url: sandbox_url.map(str::to_owned) };
+    let deps = Deps {
+        hub: Arc::new(hub),
+        telemetry,
+        sandbox_url: sandbox_url.map(str::to_owned),
+        credits: Book::default(),
+    };
     let feeds = feeds.iter().map(|toml| feed(toml)).collect();
     Upstream::build(feeds, ConsolidateConfig::default(), deps)
 }
@@ -74,7 +79,8 @@ fn the_sandbox_is_a_base_url_that_may_be_private() {
     let telemetry = Telemetry::new().unwrap();
     let hub = Hub::new(hub::Config::default(), 1, "e".into(), &telemetry);
     let sandbox_url = Some("http://127.0.0.1:4321".to_owned());
-    let builder = Builder::new(Deps { hub: Arc::new(hub), telemetry, sandbox_url });
+    let builder =
+        Builder::new(Deps { hub: Arc::new(hub), telemetry, sandbox_url, credits: Book::default() });
     let target = |base: &str| {
         let toml = format!("name = 'x'\nprovider = 'binance'\nbase_url = '{base}'");
         builder.target(&feed(&toml)).unwrap()

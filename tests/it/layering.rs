@@ -45,6 +45,8 @@ const PURE: &[&str] = &[
     "src/upstream/breaker.rs",
     "src/upstream/schedule.rs",
     "src/upstream/budget.rs",
+    "src/upstream/credits/form.rs",
+    "src/upstream/credits/ledger.rs",
     "src/upstream/validate.rs",
     "src/upstream/consolidate/apart.rs",
     "src/upstream/consolidate/median",

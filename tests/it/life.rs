@@ -4,7 +4,7 @@ use std::{io::Write, process::Command};
 
 use serde_json::json;
 
-use crate::support::{Client, Ended, Upstream, eventually, process::Process, server};
+use crate::support::{Client, Ended, Process, Upstream, eventually, server};
 
 #[tokio::test]
 async fn readiness_waits_for_the_required_feed_and_says_why() {
@@ -65,8 +65,7 @@ async fn without_arguments_the_sandbox_market_is_served_and_sigterm_ends_it_with
             missing.retain(|topic| event["topic"] != *topic);
         }
     }
-    let pid = process.id().to_string();
-    Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    process.terminate();
     let expected = Ended::Closed { code: 3001, reason: "draining".into() };
     assert_eq!(client.ended().await, expected);
     assert_eq!(process.exit_code(), 0);

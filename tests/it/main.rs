@@ -12,6 +12,7 @@ mod support;
 
 mod compression;
 mod conformance;
+mod credits;
 mod delivery;
 mod documents;
 mod encodings;

@@ -73,6 +73,7 @@ fn inner_sections_have_bounds() {
         ("[sandbox]\nvolatility = -0.1", "sandbox.volatility", "between 0 and 10"),
         ("[sandbox]\nvolatility = nan", "sandbox.volatility", "between 0 and 10"),
         ("[sandbox]\nvolatility = inf", "sandbox.volatility", "between 0 and 10"),
+        ("[upstream]\nstate_dir = \"\"", "upstream.state_dir", "leave it out"),
         ("[consolidate]\nquote_as = { usdt = \"USD\" }", "consolidate.quote_as.usdt", "upper-case"),
         ("[consolidate]\nmax_deviation_pct = 0", "consolidate.max_deviation_pct", "more than 0"),
         ("[consolidate]\nmax_deviation_pct = inf", "consolidate.max_deviation_pct", "more than 0"),

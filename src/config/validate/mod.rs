@@ -60,6 +60,10 @@ impl Checks<'_> {
         self.delivery(&config.delivery);
         self.hub(&config.hub);
         self.sandbox(&config.sandbox);
+        let dir = &config.upstream.state_dir;
+        let named = dir.as_ref().is_none_or(|dir| !dir.as_os_str().is_empty());
+        let message = "names no directory; leave it out to count months in memory only";
+        self.require(named, "upstream.state_dir", message);
         self.consolidate(&config.consolidate);
     }
 

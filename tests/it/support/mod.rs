@@ -14,6 +14,7 @@ mod venue;
 pub use bad_upstream::BadUpstream;
 pub use client::{Client, Ended};
 pub use events::{Event, Events};
+pub use process::Process;
 pub use raw::RawEnd;
 pub use server::{Builder, Server, server};
 pub use upstream::Upstream;

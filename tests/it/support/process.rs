@@ -1,5 +1,6 @@
 use std::{
-    io::{BufRead, BufReader, Lines, Write},
+    fs::File,
+    io::{BufRead, BufReader, Lines, Read, Seek, Write},
     net::SocketAddr,
     process::{Child, ChildStdout, Command, Stdio},
     time::{Duration, Instant},
@@ -11,6 +12,7 @@ use serde_json::Value;
 pub struct Process {
     child: Child,
     stdout: Lines<BufReader<ChildStdout>>,
+    stderr: File,
     address: Option<SocketAddr>,
 }
 
@@ -20,10 +22,12 @@ impl Process {
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
         command.args(args).env_remove("TICKWIRE_CONFIG").envs(environment.iter().copied());
-        // The log goes nowhere: nobody would read a pipe, which fills up.
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // The log goes into a file: nobody would read a pipe, which fills up.
+        let stderr = tempfile::tempfile().unwrap();
+        command.stdout(Stdio::piped()).stderr(stderr.try_clone().unwrap());
+        let mut child = command.spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { child, stdout, address: None }
+        Self { child, stdout, stderr, address: None }
     }
 
     /// Serves what `toml` says on a port that is free.
@@ -75,6 +79,17 @@ impl Process {
         line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
     }
 
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        Command::new("kill").args(["-TERM", &self.id().to_string()]).status().unwrap();
+    }
+
+    /// Ends it at once, so that it can do nothing about it.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub fn exit_code(&mut self) -> i32 {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -84,6 +99,14 @@ impl Process {
             assert!(Instant::now() < deadline, "it does not end");
             std::thread::yield_now();
         }
+    }
+
+    /// What it has said on standard error.
+    pub fn complaint(&mut self) -> String {
+        let mut text = String::new();
+        self.stderr.rewind().unwrap();
+        self.stderr.read_to_string(&mut text).unwrap();
+        text
     }
 }
 

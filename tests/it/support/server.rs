@@ -65,20 +65,30 @@ impl Builder {
         ))
     }
 
-    pub fn config(&self) -> Config {
+    /// The configuration as a file, for a process of its own.
+    pub fn file(&self) -> tempfile::NamedTempFile {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let text = format!("{}{}{}", self.sections, self.feeds, self.consolidate);
         file.write_all(text.as_bytes()).unwrap();
-        match Config::load(Some(file.path()), std::iter::empty()) {
+        file
+    }
+
+    pub fn config(&self) -> Config {
+        match Config::load(Some(self.file().path()), std::iter::empty()) {
             Ok(config) => config,
-            Err(errors) => panic!("{errors}\n{text}"),
+            Err(errors) => panic!("{errors}"),
         }
     }
 
     pub async fn start(self) -> Server {
+        self.try_start().await.unwrap()
+    }
+
+    /// As [`Builder::start`], where the start may be refused.
+    pub async fn try_start(self) -> anyhow::Result<Server> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let app = App::start(self.config(), listener).await.unwrap();
-        Server { app, http: reqwest::Client::new() }
+        let app = App::start(self.config(), listener).await?;
+        Ok(Server { app, http: reqwest::Client::new() })
     }
 }
 
