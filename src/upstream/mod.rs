@@ -21,6 +21,7 @@ mod fetch;
 mod freshness;
 mod http;
 mod metrics;
+mod minute;
 mod pace;
 mod poll;
 pub mod providers;

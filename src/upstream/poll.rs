@@ -2,9 +2,9 @@
 
 mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::report::{Report, decode, ends_poll, prepare};
 use super::{
@@ -124,18 +124,30 @@ impl Poll {
         let Some(share) = self.feed.budget().cloned() else {
             return;
         };
+        let mut turn = pin!(share.turn());
+        let _turn = loop {
+            match timeout(self.interval, turn.as_mut()).await {
+                Ok(turn) => break turn,
+                Err(_) => self.unaffordable(self.interval),
+            }
+        };
         loop {
-            let now = self.clock.now();
-            let taken = share.take(request.weight, Instant::now().into_std(), now);
+            let taken = share.take(request.weight, Instant::now().into_std(), self.clock.now());
             let Err(wait) = taken else { return };
             // A wait shorter than the interval is pacing, not trouble.
             if wait >= self.interval {
-                let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
-                self.feed.failed(Reason::Budget, "the budget is spent", now);
-                self.trouble(Reason::Budget, retry_at, now);
+                self.unaffordable(wait);
             }
             sleep(wait).await;
         }
+    }
+
+    /// The budget does not have what a request costs, for `wait` at least.
+    fn unaffordable(&self, wait: Duration) {
+        let now = self.clock.now();
+        let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
+        self.feed.failed(Reason::Budget, "the budget is spent", now);
+        self.trouble(Reason::Budget, retry_at, now);
     }
 
     async fn ask(&mut self, request: &Request) -> Result<(Answer, Micros), FetchError> {

@@ -36,7 +36,7 @@ const ANY: &[&str] = &["*"];
 const FOUNDATION: [&str; 4] = ["units", "market", "telemetry", "shutdown"];
 
 /// Files that decide and never act: no clock, no I/O, no task.
-const PURE: [&str; 19] = [
+const PURE: [&str; 21] = [
     "src/market/",
     "src/protocol/",
     "src/documents/",
@@ -45,6 +45,8 @@ const PURE: [&str; 19] = [
     "src/upstream/breaker.rs",
     "src/upstream/schedule.rs",
     "src/upstream/budget.rs",
+    "src/upstream/minute.rs",
+    "src/upstream/pace.rs",
     "src/upstream/validate.rs",
     "src/hub/ring.rs",
     "src/hub/freshness.rs",
