@@ -84,6 +84,12 @@ impl Consolidator {
         }
     }
 
+    /// The topics that `topic`, where it is a source's price, is part of.
+    pub fn parts_of(&self, topic: &Topic) -> Vec<Topic> {
+        let entries = self.symbols_of(topic).into_iter().map(|(symbol, _)| self.entry(&symbol));
+        entries.flatten().map(|entry| entry.lock().topic.clone()).collect()
+    }
+
     /// Takes a tick that `feed` published at `rx`, changed or merely confirmed. Anything but a
     /// source's price is ignored.
     pub fn offer(&self, tick: &Tick, feed: &Source, rx: Micros, stale_after: Micros) {

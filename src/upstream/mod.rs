@@ -16,6 +16,7 @@ pub mod chains;
 mod clock;
 pub mod config;
 mod consolidate;
+mod demand;
 mod feed;
 mod fetch;
 mod freshness;
@@ -45,6 +46,7 @@ use self::{
     clock::Clock,
     config::{ConsolidateConfig, FeedConfig},
     consolidate::Consolidator,
+    demand::Demand,
     feed::Feed,
     freshness::Sweep,
     metrics::Metrics,
@@ -175,13 +177,16 @@ impl Upstream {
                     let offset = schedule::start_offset(index, count, interval, rand::random());
                     let publisher = Publisher::new(
                         feed.clone(),
-                        hub,
+                        hub.clone(),
                         self.consolidator.clone(),
                         config.max_jump_pct,
                     );
                     let first = Instant::now() + offset;
-                    let work =
+                    let mut work =
                         Poll::new(feed.clone(), clock, fetch, factory, publisher, interval, first);
+                    if config.demand == config::Demand::Subscribed {
+                        work = work.on_demand(Demand::new(hub));
+                    }
                     spawn(tasks, &feed, supervise(work, shutdown.clone()));
                 }
             }

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use self::report::{Report, decode, ends_poll, prepare};
 use super::{
     clock::Clock,
+    demand::Demand,
     feed::Feed,
     fetch::{Answer, Fetch, FetchError},
     pace::Pace,
@@ -33,6 +34,7 @@ pub struct Poll {
     fetch: Arc<dyn Fetch>,
     factory: Factory,
     publisher: Publisher,
+    demand: Option<Demand>,
     pace: Pace,
     interval: Duration,
     remembered: Remembered,
@@ -60,10 +62,16 @@ impl Poll {
             fetch,
             factory,
             publisher,
+            demand: None,
             interval,
             remembered: Remembered::default(),
             missing: Vec::new(),
         }
+    }
+
+    /// Polls only while somebody wants it.
+    pub fn on_demand(self, demand: Demand) -> Self {
+        Self { demand: Some(demand), ..self }
     }
 
     /// A new provider; one that cannot be made is tried again as a failing upstream is.
@@ -79,10 +87,24 @@ impl Poll {
         }
     }
 
-    /// Waits until a poll is due and the breaker lets it through.
+    /// Waits until a poll is due, is wanted, and the breaker lets it through.
     async fn until_due(&mut self) {
         loop {
-            sleep_until(self.pace.due().into()).await;
+            let due = self.pace.due().into();
+            match &mut self.demand {
+                None => sleep_until(due).await,
+                Some(demand) => {
+                    let topics = self.publisher.wanted();
+                    demand.sleep_until(due, &topics).await;
+                    if demand.is_gone() {
+                        let now = self.clock.now();
+                        self.feed.paused(now);
+                        self.publisher.trouble(Trouble::PAUSED, now);
+                        demand.come(&topics).await;
+                        self.pace.at_once(Instant::now().into_std());
+                    }
+                }
+            }
             if self.pace.allow(Instant::now().into_std()) {
                 break;
             }

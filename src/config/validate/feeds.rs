@@ -59,8 +59,9 @@ impl Checks<'_> {
             let message = "ws is not offered by this version: use rest".to_owned();
             self.refuse(path.key("transport"), message);
         }
-        if feed.demand == Demand::Subscribed {
-            let message = "subscribed is not offered by this version: use always".to_owned();
+        let polled = !matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push);
+        if feed.demand == Demand::Subscribed && !polled {
+            let message = format!("a {} feed is not polled: leave it out", feed.provider);
             self.refuse(path.key("demand"), message);
         }
         self.symbols(feed, path);

@@ -1,3 +1,4 @@
+mod demand;
 mod rig;
 
 use std::{sync::atomic::Ordering, time::Duration};

@@ -177,6 +177,22 @@ impl Rig {
         budget: Option<Share>,
         prepares: bool,
     ) -> Running {
+        self.start(name, steps, budget, prepares, false)
+    }
+
+    /// A feed that is polled only while somebody subscribes.
+    pub(super) fn feed_on_demand(&self, name: &str, steps: &[Step], prepares: bool) -> Running {
+        self.start(name, steps, None, prepares, true)
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        steps: &[Step],
+        budget: Option<Share>,
+        prepares: bool,
+        on_demand: bool,
+    ) -> Running {
         let identity = Identity {
             name: name.into(),
             status: Topic::parse(&format!("status.{name}")).unwrap(),
@@ -199,7 +215,7 @@ impl Rig {
             Ok(Box::new(Fake { topic, prepares }))
         });
         let publisher = Publisher::new(feed.clone(), hub, self.consolidator.clone(), 50.0);
-        let poll = Poll::new(
+        let mut poll = Poll::new(
             feed.clone(),
             self.clock.clone(),
             script.clone(),
@@ -208,6 +224,9 @@ impl Rig {
             2 * SECOND,
             Instant::now(),
         );
+        if on_demand {
+            poll = poll.on_demand(Demand::new(self.hub.clone()));
+        }
         let sweep = Sweep {
             hub: self.hub.clone(),
             consolidator: self.consolidator.clone(),
