@@ -13,6 +13,7 @@ mod support;
 mod compression;
 mod conformance;
 mod delivery;
+mod demand;
 mod documents;
 mod encodings;
 mod freshness;

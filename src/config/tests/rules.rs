@@ -209,9 +209,11 @@ fn a_secret_is_read_from_its_variable_and_never_shown() {
 #[test]
 fn what_is_not_offered_is_refused_rather_than_ignored() {
     let feed = "[[feeds]]\nname = \"x\"\nprovider = \"mempool\"\nbase_url = \"sandbox:/mempool\"\n";
-    check(&[
-        (&format!("{feed}transport = \"ws\""), "feeds[0].transport", "not offered"),
-        (&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not offered"),
-    ]);
+    check(&[(&format!("{feed}transport = \"ws\""), "feeds[0].transport", "not offered")]);
     assert!(load(&format!("{feed}transport = \"rest\"\ndemand = \"always\"")).is_ok());
+    assert!(load(&format!("{feed}demand = \"subscribed\"")).is_ok());
+    for provider in ["synthetic", "push"] {
+        let feed = format!("[[feeds]]\nname = \"x\"\nprovider = \"{provider}\"\n");
+        check(&[(&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not polled")]);
+    }
 }

@@ -209,6 +209,27 @@ async fn feeds_of_one_budget_never_ask_more_than_it_allows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_stall_made_it_miss_is_not_caught_up() {
+    let rig = Rig::new();
+    let feed = rig.feed("a", &[Step::Slow(45), Step::Body("5")]);
+    elapse(80).await;
+    let gaps = feed.script.gaps();
+    assert!(gaps.len() > 10 && gaps[1..].iter().all(|gap| *gap > 1.5), "{gaps:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn weight_that_the_upstream_counts_is_not_asked_again_within_the_minute() {
+    let rig = Rig::new();
+    let share = rig.budget(60);
+    let feed = rig.feed_with("a", &[Step::Used(60), Step::Body("5")], Some(share), false);
+    elapse(55).await;
+    assert_eq!(feed.script.calls(), 1);
+    assert_eq!(feed.feed.report(rig.clock.now()).budget.unwrap().remaining, 0);
+    elapse(20).await;
+    assert!(feed.script.calls() > 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rate_limit_of_one_feed_holds_back_those_that_share_its_budget() {
     let rig = Rig::new();
     let share = rig.budget(600);

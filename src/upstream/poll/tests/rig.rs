@@ -39,6 +39,10 @@ pub(super) enum Step {
     NotModified,
     Fail(Reason, Option<u64>),
     Hang,
+    /// An answer that comes after so many seconds.
+    Slow(u64),
+    /// An answer that says how much of the minute is used.
+    Used(u32),
 }
 
 #[derive(Default)]
@@ -90,6 +94,11 @@ impl Fetch for Script {
                     retry_after: retry_after.map(Duration::from_secs),
                     ..FetchError::new(reason, "scripted")
                 }),
+                Step::Slow(secs) => {
+                    sleep(Duration::from_secs(secs)).await;
+                    Ok(answer(Some("5"), None))
+                }
+                Step::Used(used) => Ok(Answer { used: Some(used), ..answer(Some("5"), None) }),
                 Step::Hang => std::future::pending().await,
             }
         })
