@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, Upstream, eventually, server};
+use crate::support::{Server, Upstream, eventually, server, soon};
 
 /// A required feed `x` that rests, and beside it one that is always polled and tells that time
 /// passes.
@@ -25,6 +25,7 @@ impl Site {
                  base_url = \"{url}\"\nallow_private = true\nsymbols = [\"BTC-USDT\"]\n\
                  every = \"100ms\"\nrequired = true\ndemand = \"subscribed\""
             ))
+            .consolidate("quote_as = { USDT = \"USD\" }")
             .start()
             .await;
         let site = Self { server, resting, ticking };
@@ -61,13 +62,15 @@ async fn nothing_is_asked_until_somebody_subscribes_and_reading_is_no_subscripti
     client.result("snapshot", json!({"topics": ["price.BTC-USDT.x"]})).await;
     site.rests().await;
     client.subscribe(&["price.BTC-USDT.x"], json!({})).await;
-    loop {
-        let update = client.event_of("update").await;
-        if update["topic"] == "price.BTC-USDT.x" {
-            assert_eq!(update["data"]["price"], "5.0");
-            break;
+    let update = async {
+        loop {
+            let update = client.event_of("update").await;
+            if update["topic"] == "price.BTC-USDT.x" {
+                return update;
+            }
         }
-    }
+    };
+    assert_eq!(soon("a price", update).await["data"]["price"], "5.0");
     site.resting.polled(3).await;
     let feed = site.feed().await;
     assert_eq!((&feed["paused"], &feed["state"]), (&json!(false), &json!("live")), "{feed}");
@@ -79,13 +82,8 @@ async fn a_stream_of_events_a_pattern_and_the_consolidated_price_wake_it() {
         let site = Site::start().await;
         site.rests().await;
         let mut events = site.server.stream(&format!("topics={topic}"), None).await;
-        loop {
-            let event = events.next().await.unwrap();
-            if event.data["data"]["price"] == "5.0" {
-                break;
-            }
-        }
-        assert!(site.resting.polls() >= 1, "{topic}");
+        let woken = async { while events.next().await.unwrap().data["data"]["price"] != "5.0" {} };
+        soon("a price", woken).await;
     }
 }
 
