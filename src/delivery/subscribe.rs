@@ -127,6 +127,7 @@ impl Subscribing<'_> {
         drop(state);
         if put.new {
             self.client.count_subscriptions(1);
+            self.index.hub.interest().begin(&self.asked.pattern);
             if let Some(topic) = self.asked.pattern.as_topic() {
                 self.index.exact.entry(topic).or_default().insert(self.key);
             }
@@ -172,6 +173,7 @@ impl Subscribing<'_> {
                 sub.matched = matched;
             }
             self.client.count_subscriptions(1);
+            self.index.hub.interest().begin(pattern);
             self.index.wild.entry(self.key).or_default().push(pattern.clone());
         }
         let topics = self.terms.resume.map(|_| resumed);
@@ -249,8 +251,9 @@ fn take_over(index: &mut Index, key: u32, state: &mut ClientState, slot: &Arc<Sl
     }
 }
 
-/// Takes a string out of what waits for births.
+/// Takes a string out of what is wanted and of what waits for births.
 fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
+    index.hub.interest().end(pattern);
     match pattern.as_topic() {
         Some(topic) => {
             if let Some(waiting) = index.exact.get_mut(&topic) {

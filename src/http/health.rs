@@ -65,10 +65,11 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
     (status, no_store, Json(readiness)).into_response()
 }
 
-/// Whether no required feed is yet to deliver for the first time.
+/// Whether no required feed is yet to deliver for the first time. One that rests until somebody
+/// subscribes delivers when it is asked: it is ready.
 fn has_delivered(feeds: &[FeedReport]) -> bool {
     let mut required = feeds.iter().filter(|feed| feed.required);
-    required.all(|feed| feed.last_success.is_some())
+    required.all(|feed| feed.last_success.is_some() || feed.paused)
 }
 
 /// Once every required feed has delivered, only the loss of all of them counts: one dead upstream
@@ -76,11 +77,11 @@ fn has_delivered(feeds: &[FeedReport]) -> bool {
 fn judge(feeds: Vec<FeedReport>, delivered: bool, draining: bool) -> Readiness {
     let mut required = feeds.iter().filter(|feed| feed.required).peekable();
     let any = required.peek().is_some();
-    let lost = any && required.all(|feed| feed.state == Freshness::Down);
+    let lost = any && required.all(|feed| feed.state == Freshness::Down && !feed.paused);
     let drain = draining.then_some(Why { feed: None, state: None, reason: "draining" });
     let troubled = feeds
         .into_iter()
-        .filter(|feed| feed.required)
+        .filter(|feed| feed.required && !feed.paused)
         .filter(|feed| feed.state != Freshness::Live || feed.last_success.is_none());
     Readiness {
         ready: delivered && !lost && !draining,

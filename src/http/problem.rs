@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem documents: one shape, one table of statuses, one place that counts.
 
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -28,6 +28,7 @@ use crate::{
 pub struct Problem {
     status: StatusCode,
     error: ErrorBody,
+    retry_after: Option<Duration>,
 }
 
 /// `application/problem+json`.
@@ -60,7 +61,12 @@ pub(super) struct Errors(HashMap<ErrorCode, Counter>);
 impl Problem {
     /// An error whose status says more than its code, such as an unknown path.
     pub fn new(status: StatusCode, code: ErrorCode, detail: impl Into<String>) -> Self {
-        Self { status, error: ErrorBody::new(code, detail) }
+        Self { status, error: ErrorBody::new(code, detail), retry_after: None }
+    }
+
+    /// Says with `Retry-After` when the same request may succeed: in whole seconds, at least one.
+    pub fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
     }
 
     /// The status of its response.
@@ -71,7 +77,7 @@ impl Problem {
 
 impl From<ErrorBody> for Problem {
     fn from(error: ErrorBody) -> Self {
-        Self { status: status(error.code), error }
+        Self { status: status(error.code), error, retry_after: None }
     }
 }
 
@@ -79,6 +85,10 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self.error);
+        if let Some(wait) = self.retry_after {
+            let secs = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, secs.max(1).into());
+        }
         response
     }
 }

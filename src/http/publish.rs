@@ -119,9 +119,9 @@ pub(super) async fn take(
     let good: Vec<Submission> = read.iter().filter_map(|item| item.clone().ok()).collect();
     let receipts = intake.publish(&key, &good).map_err(|refusal| match refusal {
         Refusal::WrongKey => wrong_key(),
-        Refusal::TooFast => {
+        Refusal::TooFast(wait) => {
             let detail = "more values a second than `rate` of this feed; none was published";
-            ErrorBody::new(ErrorCode::RateLimited, detail).into()
+            Problem::from(ErrorBody::new(ErrorCode::RateLimited, detail)).retry_after(wait)
         }
     })?;
     let mut receipts = receipts.into_iter();

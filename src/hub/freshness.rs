@@ -43,6 +43,11 @@ pub struct Standing {
     pub trouble: Option<Trouble>,
 }
 
+impl Trouble {
+    /// Nobody subscribes, so it is not asked.
+    pub const PAUSED: Self = Self { reason: Reason::Paused, retry_at: None, blocked: false };
+}
+
 /// A change of state, as subscribers are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {

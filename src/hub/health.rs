@@ -27,6 +27,8 @@ pub struct FeedReport {
     pub state: State,
     /// Whether readiness waits for it.
     pub required: bool,
+    /// Whether it rests: nobody subscribes and it is polled on demand.
+    pub paused: bool,
     /// When it last delivered.
     pub last_success: Option<Micros>,
     /// Age of that.

@@ -1,5 +1,7 @@
 //! What comes in by itself instead of being asked for.
 
+use std::time::Duration;
+
 use crate::{market::Epoch, units::Micros};
 
 /// Where clients publish. Declared here so that who takes a request and who publishes it need not
@@ -55,8 +57,8 @@ pub enum Taken {
 pub enum Refusal {
     /// Nobody holds this key.
     WrongKey,
-    /// More values than the feed takes in this time.
-    TooFast,
+    /// More values than the feed takes in this time; they would fit after this long.
+    TooFast(Duration),
 }
 
 /// Why a submission was not taken, with what was wrong, for a person.

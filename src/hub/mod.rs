@@ -10,6 +10,7 @@ mod config;
 mod freshness;
 mod health;
 mod intake;
+mod interest;
 mod issued;
 mod metrics;
 mod ring;
@@ -32,6 +33,7 @@ pub use config::Config;
 pub use freshness::{Standing, Transition, Trouble};
 pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport, Transport};
 pub use intake::{Intake, Receipt, Refusal, Rejection, Submission, Taken};
+pub use interest::Interest;
 pub use issued::Issued;
 pub use slot::{Head, Joined, Outcome, Slot};
 
@@ -82,6 +84,7 @@ pub struct Hub {
     config: Config,
     history_bytes: AtomicIsize,
     trimming: Mutex<()>,
+    interest: Interest,
     metrics: metrics::Metrics,
 }
 
@@ -98,6 +101,7 @@ impl Hub {
             config,
             history_bytes: AtomicIsize::new(0),
             trimming: Mutex::new(()),
+            interest: Interest::default(),
             metrics: metrics::Metrics::new(telemetry),
         }
     }
@@ -105,6 +109,11 @@ impl Hub {
     /// The numbering under which topics begin.
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// What is subscribed.
+    pub fn interest(&self) -> &Interest {
+        &self.interest
     }
 
     /// Number of outlets.

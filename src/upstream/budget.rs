@@ -8,23 +8,24 @@ use std::{
 
 use metrics::Gauge;
 use parking_lot::Mutex;
+use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
 
 use super::{
     config::BudgetConfig,
     credits::{Book, Credits},
+    minute::Minute,
 };
 use crate::{
     hub::BudgetReport,
     telemetry::Telemetry,
-    units::{Micros, Secret, TokenBucket},
+    units::{Micros, Secret},
 };
 
 /// One host's allowance under one key.
 #[derive(Debug)]
 pub struct Budget {
     host: String,
-    per_minute: u32,
-    bucket: TokenBucket,
+    minute: Minute,
     month: Option<Credits>,
     held_until: Option<Instant>,
 }
@@ -32,15 +33,7 @@ pub struct Budget {
 impl Budget {
     /// A full allowance of `per_minute` units, and what the month has left where it is limited.
     pub fn new(host: String, per_minute: u32, month: Option<Credits>, now: Instant) -> Self {
-        let per_minute = per_minute.max(1);
-        let rate = f64::from(per_minute);
-        Self {
-            host,
-            per_minute,
-            bucket: TokenBucket::new(rate / 60.0, rate, now),
-            month,
-            held_until: None,
-        }
+        Self { host, minute: Minute::new(per_minute, now), month, held_until: None }
     }
 
     /// Takes `units`; more than a minute allows counts as all of a minute, since it would
@@ -49,18 +42,19 @@ impl Budget {
     /// # Errors
     /// How long to wait before asking again, when they are not there.
     pub fn take(&mut self, units: u32, now: Instant, wall: Micros) -> Result<(), Duration> {
-        let units = units.min(self.per_minute);
+        let units = units.min(self.minute.per_minute());
         if let Some(wait) = self.held(now) {
             return Err(wait);
         }
         if let Some(month) = &self.month {
             month.check(units, wall)?;
         }
-        if !self.bucket.take(f64::from(units), now) {
-            let wait = self.bucket.wait(f64::from(units), now);
+        let wait = self.minute.wait(units, now);
+        if !wait.is_zero() {
             // A rest too small for a timer must not make a busy loop.
             return Err(wait.max(Duration::from_millis(1)));
         }
+        self.minute.spend(units, now);
         if let Some(month) = &self.month {
             month.spend(units);
         }
@@ -74,8 +68,7 @@ impl Budget {
 
     /// The upstream says that `used` units of this minute are spent.
     pub fn observe_used(&mut self, used: u32, now: Instant) {
-        let left = self.per_minute.saturating_sub(used);
-        self.bucket.observe(f64::from(left), now);
+        self.minute.observe_used(used, now);
     }
 
     /// The upstream wants nothing before `until`, from no feed of this budget.
@@ -88,17 +81,11 @@ impl Budget {
         let per_month_remaining = self.month.as_ref().map(|month| month.remaining(wall));
         BudgetReport {
             host: self.host.clone(),
-            remaining: whole(self.bucket.available(now)),
-            per_minute: self.per_minute,
+            remaining: u64::from(self.minute.left(now)),
+            per_minute: self.minute.per_minute(),
             per_month_remaining,
         }
     }
-}
-
-/// Whole units of a level that is never below zero nor above a `u32`. Seconds serve as the unit,
-/// since a duration is the one conversion from a float that neither wraps nor saturates unseen.
-fn whole(level: f64) -> u64 {
-    Duration::from_secs_f64(level.clamp(0.0, f64::from(u32::MAX))).as_secs()
 }
 
 /// Every budget in use, by host and key.
@@ -112,6 +99,7 @@ struct Entry {
     host: String,
     key: Option<Secret>,
     budget: Arc<Mutex<Budget>>,
+    queue: Arc<Queue<()>>,
     remaining: Gauge,
 }
 
@@ -119,6 +107,7 @@ struct Entry {
 #[derive(Clone)]
 pub struct Share {
     budget: Arc<Mutex<Budget>>,
+    queue: Arc<Queue<()>>,
     weight: u32,
     remaining: Gauge,
 }
@@ -163,6 +152,7 @@ impl Budgets {
             host: host.to_owned(),
             key: key.cloned(),
             budget: Arc::new(Mutex::new(budget)),
+            queue: Arc::default(),
             remaining,
         };
         let share = entry.share(config.weight);
@@ -173,11 +163,18 @@ impl Budgets {
 
 impl Entry {
     fn share(&self, weight: u32) -> Share {
-        Share { budget: self.budget.clone(), weight, remaining: self.remaining.clone() }
+        let Self { budget, queue, remaining, .. } = self;
+        Share { budget: budget.clone(), queue: queue.clone(), weight, remaining: remaining.clone() }
     }
 }
 
 impl Share {
+    /// Waits for this feed's turn to take: the feeds of a budget take in the order in which they
+    /// ask, so that none is left with nothing by others that ask more often, or for less.
+    pub fn turn(&self) -> impl Future<Output = OwnedMutexGuard<()>> + use<> {
+        self.queue.clone().lock_owned()
+    }
+
     /// Takes what a request costs: `weight` units, or what the configuration says where that is 0.
     ///
     /// # Errors
@@ -186,7 +183,7 @@ impl Share {
         let units = if weight == 0 { self.weight } else { weight };
         let mut budget = self.budget.lock();
         let taken = budget.take(units, now, wall);
-        self.remaining.set(budget.bucket.available(now).floor());
+        self.remaining.set(f64::from(budget.minute.left(now)));
         taken
     }
 
@@ -216,8 +213,6 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -234,16 +229,15 @@ mod tests {
         let mut share = |key: Option<&Secret>, weight| {
             budgets.share("binance", key, &config(10, weight), &telemetry, now)
         };
-        let (one, two, other) = (share(None, 6), share(None, 2), share(Some(&key), 6));
+        let (one, two, other) = (share(None, 3), share(None, 2), share(Some(&key), 4));
         assert_eq!(one.take(0, now, 0), Ok(()));
         assert_eq!(two.take(0, now, 0), Ok(()));
-        assert_eq!(one.take(0, now, 0), Err(24 * SECOND));
-        assert_eq!(two.take(2, now, 0), Ok(()));
+        assert_eq!(one.take(0, now, 0), Err(18 * SECOND));
         assert_eq!(other.take(0, now, 0), Ok(()));
         assert_eq!(other.report(now, 0).host, "binance#2");
         let text = telemetry.render();
-        assert!(text.contains(r#"budget_remaining{host="binance"} 0"#), "{text}");
-        assert!(text.contains(r#"budget_remaining{host="binance#2"} 4"#), "{text}");
+        assert!(text.contains(r#"budget_remaining{host="binance"} 5"#), "{text}");
+        assert!(text.contains(r#"budget_remaining{host="binance#2"} 6"#), "{text}");
     }
 
     #[test]
@@ -268,7 +262,7 @@ mod tests {
         budget.observe_used(0, now);
         assert_eq!(budget.report(now, 0).remaining, 10);
         budget.observe_used(1_000, now);
-        assert_eq!(budget.take(1, now, 0), Err(SECOND));
+        assert_eq!(budget.take(1, now, 0), Err(60 * SECOND));
     }
 
     #[test]
@@ -279,34 +273,5 @@ mod tests {
         budget.hold(now + 3 * SECOND);
         assert_eq!(budget.take(1, now + SECOND, 0), Err(4 * SECOND));
         assert_eq!(budget.take(1, now + 5 * SECOND, 0), Ok(()));
-    }
-
-    #[test]
-    fn a_request_that_costs_more_than_a_minute_still_goes_out() {
-        let now = Instant::now();
-        let mut budget = Budget::new("h".into(), 10, None, now);
-        assert_eq!(budget.take(50, now, 0), Ok(()));
-        assert_eq!(budget.take(50, now, 0), Err(60 * SECOND));
-        assert_eq!(budget.take(50, now + 60 * SECOND, 0), Ok(()));
-    }
-
-    proptest! {
-        #[test]
-        fn no_order_of_requests_takes_more_than_was_full_and_has_come_in_since(
-            per_minute in 1_u32..500,
-            asks in proptest::collection::vec((0_u64..5_000, 1_u32..50), 1..200),
-        ) {
-            let start = Instant::now();
-            let mut budget = Budget::new("h".into(), per_minute, None, start);
-            let (mut now, mut taken) = (start, 0.0);
-            for (step_ms, units) in asks {
-                now += Duration::from_millis(step_ms);
-                if budget.take(units, now, 0).is_ok() {
-                    taken += f64::from(units.min(per_minute));
-                }
-                let minutes = (now - start).as_secs_f64() / 60.0;
-                prop_assert!(taken <= f64::from(per_minute) * (1.0 + minutes) + 1e-6);
-            }
-        }
     }
 }

@@ -88,6 +88,13 @@ impl Consolidator {
         self.ways(topic);
     }
 
+    /// The topics that `topic`, where it is a source's price, is part of.
+    pub fn parts_of(&self, topic: &Topic) -> Vec<Topic> {
+        let ways = self.ways(topic);
+        let ways = ways.iter().flat_map(|ways| ways.iter());
+        ways.map(|way| way.entry.lock().slot.topic().clone()).collect()
+    }
+
     /// Takes a tick that `feed` published at `rx`, changed or merely confirmed. Anything but a
     /// source's price is ignored.
     pub fn offer(&self, tick: &Tick, feed: &Arc<Feed>, rx: Micros) {

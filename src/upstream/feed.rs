@@ -51,6 +51,8 @@ struct Inner {
     interval: Duration,
     transport: Option<Transport>,
     breaker: Breaker,
+    /// Nobody subscribes, and it has not been asked since.
+    paused: bool,
     failing: Option<Failing>,
     last_error: Option<ErrorReport>,
     /// How many of its prices do not count because they lie far from what others say.
@@ -87,6 +89,7 @@ impl Feed {
             interval: identity.interval,
             transport: identity.transport,
             breaker: Breaker::Closed,
+            paused: false,
             failing: None,
             last_error: None,
             outliers: 0,
@@ -125,7 +128,18 @@ impl Feed {
 
     /// It delivered a value at `now`.
     pub fn delivered(&self, now: Micros) {
-        self.inner.lock().last_success = Some(now);
+        let mut inner = self.inner.lock();
+        inner.last_success = Some(now);
+        inner.paused = false;
+    }
+
+    /// Nobody wants it: it rests until it has been asked again.
+    pub fn paused(&self, now: Micros) {
+        let mut inner = self.inner.lock();
+        tracing::debug!(feed = %self.name(), "nobody subscribes: not polled");
+        inner.paused = true;
+        inner.next_due = None;
+        self.tell_changed(&mut inner, now);
     }
 
     /// Nothing is wrong any more.
@@ -146,6 +160,7 @@ impl Feed {
             let reason = reason.as_str();
             tracing::warn!(feed = %self.name(), reason, error = message, "feed fails");
         }
+        inner.paused = false;
         inner.failing = Some(Failing { reason, failures: failures.saturating_add(1) });
         inner.last_error = Some(ErrorReport { reason, at: now, message: message.to_owned() });
         self.tell_changed(&mut inner, now);
@@ -265,6 +280,7 @@ impl Feed {
             transport: inner.transport,
             state: inner.state(now, self.identity.stale_after),
             required: self.identity.required,
+            paused: inner.paused,
             last_success: inner.last_success,
             age_ms: inner.age_ms(now),
             next_due: inner.next_due,
@@ -295,6 +311,7 @@ impl Inner {
     fn status(&self, now: Micros, stale_after: Micros) -> Status {
         let state = self.state(now, stale_after);
         let reason = match (self.failing, state) {
+            _ if self.paused => Some(Reason::Paused),
             (Some(failing), _) => Some(failing.reason),
             (None, _) if self.outliers > 0 => Some(Reason::Quarantined),
             (None, State::Live) => None,

@@ -18,11 +18,13 @@ mod clock;
 pub mod config;
 mod consolidate;
 pub mod credits;
+mod demand;
 mod feed;
 mod fetch;
 mod freshness;
 mod http;
 mod metrics;
+mod minute;
 mod pace;
 mod poll;
 pub mod probe;
@@ -50,6 +52,7 @@ use self::{
     config::{ConsolidateConfig, FeedConfig},
     consolidate::Consolidator,
     credits::{Book, Keeper},
+    demand::Demand,
     feed::Feed,
     freshness::Sweep,
     metrics::{Metrics, StreamMetrics},
@@ -218,7 +221,11 @@ impl Upstream {
         let publisher = Publisher::new(feed.clone(), hub, consolidator, config.max_jump_pct);
         let publisher = Arc::new(Mutex::new(publisher));
         let for_polls = publisher.clone();
-        let poll = Poll::new(feed.clone(), clock.clone(), fetch, factory, for_polls, every, first);
+        let mut poll =
+            Poll::new(feed.clone(), clock.clone(), fetch, factory, for_polls, every, first);
+        if config.demand == config::Demand::Subscribed {
+            poll = poll.on_demand(Demand::new(self.hub.clone()));
+        }
         let Some(Streaming { dial, factory }) = stream else {
             spawn(tasks, feed, supervise(poll, shutdown));
             return;

@@ -2,14 +2,15 @@
 
 pub(super) mod report;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::report::{Report, decode, ends_poll, prepare};
 use super::{
     clock::Clock,
+    demand::Demand,
     feed::Feed,
     fetch::{Answer, Fetch, FetchError},
     pace::Pace,
@@ -34,6 +35,7 @@ pub struct Poll {
     fetch: Arc<dyn Fetch>,
     factory: Factory,
     publisher: Arc<Mutex<Publisher>>,
+    demand: Option<Demand>,
     pace: Pace,
     interval: Duration,
     remembered: Remembered,
@@ -61,6 +63,7 @@ impl Poll {
             fetch,
             factory,
             publisher,
+            demand: None,
             interval,
             remembered: Remembered::default(),
             missing: Vec::new(),
@@ -93,6 +96,11 @@ impl Poll {
         if due > Instant::now().into_std() { due } else { due + self.interval }
     }
 
+    /// Polls only while somebody wants it.
+    pub fn on_demand(self, demand: Demand) -> Self {
+        Self { demand: Some(demand), ..self }
+    }
+
     /// A new provider; one that cannot be made is tried again as a failing upstream is.
     async fn provider(&mut self) -> Box<dyn Provider> {
         loop {
@@ -106,10 +114,24 @@ impl Poll {
         }
     }
 
-    /// Waits until a poll is due and the breaker lets it through.
+    /// Waits until a poll is due, is wanted, and the breaker lets it through.
     async fn until_due(&mut self) {
         loop {
-            sleep_until(self.pace.due().into()).await;
+            let due = self.pace.due().into();
+            match &mut self.demand {
+                None => sleep_until(due).await,
+                Some(demand) => {
+                    let topics = self.publisher.lock().wanted();
+                    demand.sleep_until(due, &topics).await;
+                    if demand.is_gone() {
+                        let now = self.clock.now();
+                        self.feed.paused(now);
+                        self.publisher.lock().trouble(Trouble::PAUSED, now);
+                        demand.come(&topics).await;
+                        self.pace.at_once(Instant::now().into_std());
+                    }
+                }
+            }
             if self.pace.allow(Instant::now().into_std()) {
                 break;
             }
@@ -151,20 +173,32 @@ impl Poll {
         let Some(share) = self.feed.budget().cloned() else {
             return;
         };
+        let mut turn = pin!(share.turn());
+        let _turn = loop {
+            match timeout(self.interval, turn.as_mut()).await {
+                Ok(turn) => break turn,
+                Err(_) => self.unaffordable(self.interval, None),
+            }
+        };
         loop {
-            let now = self.clock.now();
-            let taken = share.take(request.weight, Instant::now().into_std(), now);
+            let taken = share.take(request.weight, Instant::now().into_std(), self.clock.now());
             let Err(wait) = taken else { return };
             // A wait shorter than the interval is pacing, not trouble.
             let trouble = share.trouble();
             if wait >= self.interval || trouble.is_some() {
-                let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
-                let message = trouble.as_deref().unwrap_or("the budget is spent");
-                self.feed.failed(Reason::Budget, message, now);
-                self.trouble(Reason::Budget, retry_at, now);
+                self.unaffordable(wait, trouble.as_deref());
             }
             sleep(wait).await;
         }
+    }
+
+    /// The budget does not have what a request costs, for `wait` at least; perhaps for another
+    /// `reason` than that it is spent.
+    fn unaffordable(&self, wait: Duration, reason: Option<&str>) {
+        let now = self.clock.now();
+        let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
+        self.feed.failed(Reason::Budget, reason.unwrap_or("the budget is spent"), now);
+        self.trouble(Reason::Budget, retry_at, now);
     }
 
     async fn ask(&mut self, request: &Request) -> Result<(Answer, Micros), FetchError> {

@@ -61,6 +61,12 @@ impl Publisher {
         }
     }
 
+    /// Topics that somebody may want the feed for: its own, and those that they are part of.
+    pub fn wanted(&self) -> Vec<Topic> {
+        let parts = self.topics.iter().flat_map(|topic| self.consolidator.parts_of(topic));
+        self.topics.iter().cloned().chain(parts).collect()
+    }
+
     /// Publishes what is valid of `ticks`, which came with an answer at `rx`.
     pub fn publish(&mut self, ticks: &[Tick], rx: Micros) -> Published {
         self.validator.next_answer();

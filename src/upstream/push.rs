@@ -113,8 +113,9 @@ impl Lane {
         let mut inner = self.inner.lock();
         // More than there can ever be are taken as that: the bound is on requests.
         let tokens = f64::from(u32::try_from(items.len()).unwrap_or(u32::MAX));
-        if !inner.rate.take(tokens.min(ITEMS_MAX), Instant::now().into_std()) {
-            return Err(Refusal::TooFast);
+        let (tokens, at) = (tokens.min(ITEMS_MAX), Instant::now().into_std());
+        if !inner.rate.take(tokens, at) {
+            return Err(Refusal::TooFast(inner.rate.wait(tokens, at)));
         }
         let now = self.clock.now();
         let mut held_back = false;

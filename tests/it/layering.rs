@@ -47,6 +47,8 @@ const PURE: &[&str] = &[
     "src/upstream/budget.rs",
     "src/upstream/credits/form.rs",
     "src/upstream/credits/ledger.rs",
+    "src/upstream/minute.rs",
+    "src/upstream/pace.rs",
     "src/upstream/validate.rs",
     "src/upstream/consolidate/apart.rs",
     "src/upstream/consolidate/median",

@@ -14,6 +14,7 @@ mod compression;
 mod conformance;
 mod credits;
 mod delivery;
+mod demand;
 mod documents;
 mod encodings;
 mod faults;

@@ -42,14 +42,18 @@ impl Site {
     }
 
     async fn post(&self, post: Post<'_>) -> (u16, Value) {
+        let response = self.send(post).await;
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
+    }
+
+    async fn send(&self, post: Post<'_>) -> reqwest::Response {
         let url = format!("http://{}/v1/publish", self.server.address());
         let mut request = self.http.post(url).header("content-type", post.kind).body(post.body);
         if let Some(key) = post.key {
             request = request.header("authorization", format!("Bearer {key}"));
         }
-        let response = request.send().await.unwrap();
-        let status = response.status().as_u16();
-        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
+        request.send().await.unwrap()
     }
 
     /// Publishes and returns the results.
@@ -230,7 +234,12 @@ async fn more_than_the_rate_is_refused_and_none_of_it_published() {
     let many: Vec<Value> = (0..1_000).map(|n| value(&format!("a.t{n}"), 1)).collect();
     assert_eq!(site.post(Post::of(json!(many))).await.0, 200);
     let more = json!([value("b.a", 1), value("b.b", 1), value("b.c", 1), value("b.d", 1)]);
-    let (status, problem) = site.post(Post::of(more)).await;
+    let response = site.send(Post::of(more)).await;
+    // Four values at one a second, less what has come in since.
+    let wait = response.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap();
+    assert!((1..=4).contains(&wait), "{wait}");
+    let status = response.status().as_u16();
+    let problem: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
     assert_eq!(
         (status, &problem["code"], &problem["retryable"]),
         (429, &json!("rate_limited"), &json!(true))

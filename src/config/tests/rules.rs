@@ -227,9 +227,13 @@ fn what_is_not_offered_is_refused_rather_than_ignored() {
     check(&[
         (&format!("{feed}transport = \"ws\""), "feeds[0].transport", "no stream"),
         (&format!("{feed}stream_url = \"wss://a.b\""), "feeds[0].stream_url", "transport"),
-        (&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not offered"),
     ]);
     assert!(load(&format!("{feed}transport = \"rest\"\ndemand = \"always\"")).is_ok());
+    assert!(load(&format!("{feed}demand = \"subscribed\"")).is_ok());
+    for provider in ["synthetic", "push"] {
+        let feed = format!("[[feeds]]\nname = \"x\"\nprovider = \"{provider}\"\n");
+        check(&[(&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not polled")]);
+    }
 }
 
 #[test]

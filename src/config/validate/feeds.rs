@@ -59,8 +59,10 @@ impl Checks<'_> {
         self.stream(feed, path);
         // A known key whose other value this version does not offer: an option that is not applied
         // must not look as if it were.
-        if feed.demand == Demand::Subscribed {
-            let message = "subscribed is not offered by this version: use always".to_owned();
+        let polled = !matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push);
+        if feed.demand == Demand::Subscribed && (!polled || feed.transport == Transport::Ws) {
+            let how = if polled { "with a stream" } else { feed.provider.name() };
+            let message = format!("a {how} feed is not polled: leave it out");
             self.refuse(path.key("demand"), message);
         }
         self.symbols(feed, path);

@@ -192,6 +192,7 @@ fn get(uri: &str) -> Builder {
 /// A required feed.
 fn feed(name: &str, state: State, last_success: Option<Micros>) -> FeedReport {
     FeedReport {
+        paused: false,
         name: name.into(),
         provider: "json".into(),
         transport: None,

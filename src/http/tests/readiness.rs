@@ -65,6 +65,18 @@ async fn once_ready_only_the_loss_of_every_required_feed_turns_it_back() {
 }
 
 #[tokio::test]
+async fn a_required_feed_that_rests_until_somebody_subscribes_is_ready() {
+    let site = site();
+    let resting = FeedReport { paused: true, ..feed("a", State::Down, None) };
+    set(&site, vec![resting.clone(), feed("b", State::Down, None)]);
+    assert_eq!(ready(&site).await.0, 503);
+    set(&site, vec![resting.clone(), feed("b", State::Live, Some(1))]);
+    assert_eq!(ready(&site).await, (200, json!({"ready": true, "reasons": []})));
+    set(&site, vec![resting, feed("b", State::Down, Some(1))]);
+    assert_eq!(ready(&site).await.0, 200);
+}
+
+#[tokio::test]
 async fn without_required_feeds_it_is_ready_at_once() {
     let site = site();
     assert_eq!(ready(&site).await, (200, json!({"ready": true, "reasons": []})));

@@ -39,6 +39,10 @@ pub(super) enum Step {
     NotModified,
     Fail(Reason, Option<u64>),
     Hang,
+    /// An answer that comes after so many seconds.
+    Slow(u64),
+    /// An answer that says how much of the minute is used.
+    Used(u32),
 }
 
 #[derive(Default)]
@@ -91,6 +95,11 @@ impl Fetch for Script {
                     retry_after: retry_after.map(Duration::from_secs),
                     ..FetchError::new(reason, "scripted")
                 }),
+                Step::Slow(secs) => {
+                    sleep(Duration::from_secs(secs)).await;
+                    Ok(answer(Some("5"), None))
+                }
+                Step::Used(used) => Ok(Answer { used: Some(used), ..answer(Some("5"), None) }),
                 Step::Hang => std::future::pending().await,
             }
         })
@@ -178,6 +187,22 @@ impl Rig {
         budget: Option<Share>,
         prepares: bool,
     ) -> Running {
+        self.start(name, steps, budget, prepares, false)
+    }
+
+    /// A feed that is polled only while somebody subscribes.
+    pub(super) fn feed_on_demand(&self, name: &str, steps: &[Step], prepares: bool) -> Running {
+        self.start(name, steps, None, prepares, true)
+    }
+
+    fn start(
+        &self,
+        name: &str,
+        steps: &[Step],
+        budget: Option<Share>,
+        prepares: bool,
+        on_demand: bool,
+    ) -> Running {
         let identity = Identity {
             name: name.into(),
             status: Topic::parse(&format!("status.{name}")).unwrap(),
@@ -202,7 +227,7 @@ impl Rig {
         });
         let publisher = Publisher::new(feed.clone(), hub, self.consolidator.clone(), 50.0);
         let publisher = Arc::new(Mutex::new(publisher));
-        let poll = Poll::new(
+        let mut poll = Poll::new(
             feed.clone(),
             self.clock.clone(),
             script.clone(),
@@ -211,6 +236,9 @@ impl Rig {
             2 * SECOND,
             Instant::now(),
         );
+        if on_demand {
+            poll = poll.on_demand(Demand::new(self.hub.clone()));
+        }
         let sweep = Sweep {
             hub: self.hub.clone(),
             consolidator: self.consolidator.clone(),
