@@ -33,18 +33,21 @@ struct Totals {
 pub struct LatencyBatch {
     counts: [u32; BUCKETS],
     sum_us: u64,
-    /// Bucket and value of the one before: those of one write are mostly of one moment.
-    last: (usize, u64),
+    /// The bucket of the one before, and its bounds, the lower not included: those of one write are
+    /// mostly of one moment.
+    last: (usize, u64, u64),
 }
 
 impl LatencyBatch {
     /// Notes one latency. A negative one, which clocks that disagree make, counts as none.
     pub fn record(&mut self, us: i64) {
         let us = u64::try_from(us).unwrap_or(0);
-        let (mut bucket, known) = self.last;
-        if us != known {
+        let (mut bucket, above, up_to) = self.last;
+        if us <= above || us > up_to {
             bucket = BOUNDS_US.partition_point(|bound| *bound < us);
-            self.last = (bucket, us);
+            let below = bucket.checked_sub(1).and_then(|below| BOUNDS_US.get(below));
+            let bound = BOUNDS_US.get(bucket).copied().unwrap_or(u64::MAX);
+            self.last = (bucket, below.copied().unwrap_or(0), bound);
         }
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
@@ -101,7 +104,7 @@ mod tests {
     fn latencies_are_counted_into_buckets_that_add_up() {
         let latency = Latency::default();
         let mut batch = LatencyBatch::default();
-        for us in [-5, 0, 50, 51, 2_500, 70_000_000] {
+        for us in [-5, 0, 50, 51, 2_500, 2_400, 70_000_000, 80_000_000, 60_000_000] {
             batch.record(us);
         }
         latency.take_in(&batch);
@@ -111,11 +114,11 @@ mod tests {
             "# TYPE x_seconds histogram",
             "x_seconds_bucket{le=\"0.00005\"} 3",
             "x_seconds_bucket{le=\"0.0001\"} 4",
-            "x_seconds_bucket{le=\"0.0025\"} 5",
-            "x_seconds_bucket{le=\"60\"} 5",
-            "x_seconds_bucket{le=\"+Inf\"} 6",
-            "x_seconds_sum 70.002601",
-            "x_seconds_count 6",
+            "x_seconds_bucket{le=\"0.0025\"} 6",
+            "x_seconds_bucket{le=\"60\"} 7",
+            "x_seconds_bucket{le=\"+Inf\"} 9",
+            "x_seconds_sum 210.005001",
+            "x_seconds_count 9",
         ] {
             assert!(out.lines().any(|found| found == line), "{line} in {out}");
         }
