@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    num::NonZero,
     process::ExitCode,
 };
 
@@ -16,7 +17,10 @@ use tickwire::{
     shutdown::{self, Stage},
     upstream::credits::StateError,
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
@@ -54,8 +58,16 @@ fn complain(text: &str, exit: Exit) -> Exit {
     exit
 }
 
-#[tokio::main]
-async fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
+/// Serves with half as many threads as there are cores for what is not delivery: that has a thread
+/// for each core of its own, and what a feed does in a millisecond wakes a second thread in vain.
+fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let mut runtime = runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads((cores / 2).max(1)).enable_all().build()?;
+    runtime.block_on(until_stopped(args, config))
+}
+
+async fn until_stopped(args: &ServeArgs, config: Config) -> Result<Exit> {
     log(args.log_format);
     let listener = server::bind(config.server.listen).await?;
     let app = App::start(config.clone(), listener).await?;
