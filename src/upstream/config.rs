@@ -65,6 +65,10 @@ pub struct FeedConfig {
     /// Time between polls.
     #[serde(default = "default_every")]
     pub every: Span,
+    /// Whether it is polled less often while nothing changes: up to four times `every`, and up to a
+    /// third of `stale_after`.
+    #[serde(default)]
+    pub adaptive: bool,
     /// Longest a request may take in all.
     #[serde(default = "default_timeout")]
     pub timeout: Span,

@@ -226,6 +226,9 @@ impl Upstream {
         if config.demand == config::Demand::Subscribed {
             poll = poll.on_demand(Demand::new(self.hub.clone()));
         }
+        if config.adaptive {
+            poll = poll.adaptive();
+        }
         let Some(Streaming { dial, factory }) = stream else {
             spawn(tasks, feed, supervise(poll, shutdown));
             return;

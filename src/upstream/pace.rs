@@ -24,6 +24,21 @@ impl Pace {
         }
     }
 
+    /// Polls less often while answers say nothing new.
+    pub fn adaptive(self) -> Self {
+        Self { schedule: self.schedule.adaptive(), ..self }
+    }
+
+    /// The interval in force.
+    pub fn in_force(&self) -> Duration {
+        self.schedule.in_force()
+    }
+
+    /// A poll was answered, with nothing new where it is `unchanged`.
+    pub fn answered(&mut self, unchanged: bool) {
+        self.schedule.answered(unchanged);
+    }
+
     /// When the next poll is due.
     pub fn due(&self) -> Instant {
         self.schedule.due()
@@ -50,6 +65,7 @@ impl Pace {
     /// A poll failed.
     pub fn failed(&mut self, now: Instant, random: f64) {
         self.breaker.failed(now);
+        self.schedule.answered(false);
         self.schedule.failed(now, self.backoff.failed(random));
         if let Some(until) = self.breaker.open_until() {
             self.schedule.hold(until);

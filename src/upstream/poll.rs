@@ -101,6 +101,11 @@ impl Poll {
         Self { demand: Some(demand), ..self }
     }
 
+    /// Polls less often while answers say nothing new.
+    pub fn adaptive(self) -> Self {
+        Self { pace: self.pace.adaptive(), ..self }
+    }
+
     /// A new provider; one that cannot be made is tried again as a failing upstream is.
     async fn provider(&mut self) -> Box<dyn Provider> {
         loop {
@@ -272,12 +277,13 @@ impl Poll {
     /// Something came of a poll, though not everything may have.
     fn succeeded(&mut self, report: Report, prepared: bool) {
         let (now, wall) = (Instant::now(), self.clock.now());
+        self.pace.answered(report.is_unchanged(prepared));
         self.pace.succeeded(now.into_std(), report.next_in, rand::random());
         let complaint = report.complaint(prepared);
         self.obey(complaint.as_ref(), now);
         self.feed.breaker(self.pace.breaker(), wall);
         let wait = self.pace.due().saturating_duration_since(now.into_std());
-        let interval = report.next_in.map_or(self.interval, |_| wait);
+        let interval = report.next_in.map_or(self.pace.in_force(), |_| wait);
         let retry_at = self.feed.scheduled(self.pace.due().into(), interval);
         match complaint {
             None => self.feed.recovered(wall),

@@ -30,6 +30,8 @@ pub struct Publisher {
 pub struct Published {
     /// Published or confirmed.
     pub accepted: usize,
+    /// Of those, what said something new.
+    pub changed: usize,
     /// Held back.
     pub quarantined: usize,
 }
@@ -73,7 +75,10 @@ impl Publisher {
         let mut published = Published::default();
         for tick in ticks {
             match self.publish_checked(tick, rx) {
-                Ok(_) => published.accepted += 1,
+                Ok(outcome) => {
+                    published.accepted += 1;
+                    published.changed += usize::from(outcome != Outcome::Unchanged);
+                }
                 Err(_) => published.quarantined += 1,
             }
         }

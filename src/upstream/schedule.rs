@@ -12,6 +12,12 @@ const JITTER: f64 = 0.1;
 /// shorter.
 const HINT_MIN: Duration = Duration::from_secs(1);
 
+/// Answers in a row that said nothing new, after which an adaptive feed is polled less often.
+const UNCHANGED_MIN: u32 = 3;
+
+/// How many times slower an adaptive feed may become; never so slow that it nears `stale_after`.
+const SLOWER_MAX: u32 = 4;
+
 /// How long after the start feed `index` of `count` is polled first: spread evenly over its
 /// interval, over a second at most.
 pub fn start_offset(index: usize, count: usize, interval: Duration, random: f64) -> Duration {
@@ -27,7 +33,12 @@ pub fn start_offset(index: usize, count: usize, interval: Duration, random: f64)
 #[derive(Debug, Clone)]
 pub struct Schedule {
     interval: Duration,
-    hint_max: Duration,
+    stale_after: Duration,
+    /// The longest interval of a feed that says nothing new.
+    slow_max: Duration,
+    unchanged: u32,
+    /// The interval in force.
+    current: Duration,
     slot: Instant,
     due: Instant,
 }
@@ -37,7 +48,41 @@ impl Schedule {
     /// that a polite wait makes nothing stale.
     pub fn new(interval: Duration, stale_after: Duration, first: Instant) -> Self {
         let interval = interval.max(Duration::from_millis(1));
-        Self { interval, hint_max: interval.max(stale_after / 2), slot: first, due: first }
+        Self {
+            interval,
+            stale_after,
+            slow_max: interval,
+            unchanged: 0,
+            current: interval,
+            slot: first,
+            due: first,
+        }
+    }
+
+    /// Polls less often while nothing changes: up to four times the interval, and up to a third of
+    /// `stale_after`, so that two more polls fit in before anything is stale.
+    pub fn adaptive(self) -> Self {
+        let slow_max = self.interval.saturating_mul(SLOWER_MAX).min(self.stale_after / 3);
+        Self { slow_max: self.interval.max(slow_max), ..self }
+    }
+
+    /// The time between polls that is in force.
+    pub fn in_force(&self) -> Duration {
+        self.current
+    }
+
+    /// A poll was answered, with nothing new where it is `unchanged`. To be said before how it
+    /// [went](Self::succeeded).
+    pub fn answered(&mut self, unchanged: bool) {
+        if !unchanged {
+            self.unchanged = 0;
+            self.current = self.interval;
+            return;
+        }
+        self.unchanged = self.unchanged.saturating_add(1);
+        if self.unchanged >= UNCHANGED_MIN {
+            self.current = (self.current + self.current / 2).min(self.slow_max);
+        }
     }
 
     /// When the next poll is due.
@@ -48,13 +93,14 @@ impl Schedule {
     /// A poll went well and ended at `now`. `hint` is when the upstream promises something new.
     pub fn succeeded(&mut self, now: Instant, hint: Option<Duration>, random: f64) {
         if let Some(hint) = hint {
-            let wait = hint.clamp(HINT_MIN.min(self.interval), self.hint_max);
+            let longest = self.interval.max(self.stale_after / 2);
+            let wait = hint.clamp(HINT_MIN.min(self.interval), longest);
             self.slot = now + wait;
             // Only ever late: before the promised moment there is nothing to be had.
             self.due = self.slot + wait.mul_f64(JITTER * unit(random));
             return;
         }
-        self.slot += self.interval * self.slots_behind(now);
+        self.slot += self.current * self.slots_behind(now);
         let early = self.interval.mul_f64(JITTER);
         let late = self.interval.mul_f64(2.0 * JITTER * unit(random));
         self.due = (self.slot + late).checked_sub(early).unwrap_or(now).max(now);
@@ -80,7 +126,7 @@ impl Schedule {
     /// Slots from the last one to the first that is still to come.
     fn slots_behind(&self, now: Instant) -> u32 {
         let behind = now.saturating_duration_since(self.slot).as_nanos();
-        u32::try_from(behind / self.interval.as_nanos() + 1).unwrap_or(u32::MAX)
+        u32::try_from(behind / self.current.as_nanos() + 1).unwrap_or(u32::MAX)
     }
 }
 
@@ -135,7 +181,85 @@ mod tests {
         assert_eq!(start_offset(3, 0, SECOND, 9.0).as_secs(), 3);
     }
 
+    #[test]
+    fn what_says_nothing_new_is_polled_less_often_until_it_does() {
+        let start = Instant::now();
+        let mut fixed = Schedule::new(SECOND, 60 * SECOND, start);
+        let mut adaptive = fixed.clone().adaptive();
+        for expected in [1_000, 1_000, 1_500, 2_250, 3_375, 4_000, 4_000] {
+            adaptive.answered(true);
+            fixed.answered(true);
+            assert_eq!(adaptive.in_force(), Duration::from_millis(expected));
+            assert_eq!(fixed.in_force(), SECOND);
+        }
+        adaptive.succeeded(start, None, 0.5);
+        assert_eq!(adaptive.due(), start + 4 * SECOND);
+        adaptive.answered(false);
+        adaptive.succeeded(start + 4 * SECOND, None, 0.5);
+        assert_eq!(adaptive.due(), start + 5 * SECOND);
+    }
+
+    #[test]
+    fn a_hint_goes_before_what_was_learnt() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(SECOND, 60 * SECOND, start).adaptive();
+        for _ in 0..10 {
+            schedule.answered(true);
+        }
+        schedule.succeeded(start, Some(7 * SECOND), 0.0);
+        assert_eq!(schedule.due(), start + 7 * SECOND);
+        schedule.succeeded(start, Some(2 * SECOND), 0.0);
+        assert_eq!(schedule.due(), start + 2 * SECOND);
+    }
+
     proptest! {
+        #[test]
+        fn an_adaptive_feed_is_never_faster_than_told_nor_slow_enough_to_go_stale(
+            interval_ms in 10_u64..10_000,
+            stale in 3_u32..20,
+            answers in prop::collection::vec((any::<bool>(), 0.0..1.0), 3..50),
+        ) {
+            let interval = Duration::from_millis(interval_ms);
+            let stale_after = interval * stale;
+            let slowest = (4 * interval).min(stale_after / 3).max(interval);
+            let mut polled = vec![Instant::now()];
+            let mut schedule = Schedule::new(interval, stale_after, polled[0]).adaptive();
+            for (unchanged, random) in answers {
+                schedule.answered(unchanged);
+                let current = schedule.in_force();
+                prop_assert!(current >= interval && current <= slowest);
+                prop_assert!(unchanged || current == interval);
+                let now = polled[polled.len() - 1];
+                schedule.succeeded(now, None, random);
+                // One may be late and the next early, by a tenth of `every` each.
+                let jitter = interval.mul_f64(0.2 + 1e-6);
+                prop_assert!(schedule.due() + jitter >= now + interval);
+                prop_assert!(schedule.due() <= now + current + jitter);
+                polled.push(schedule.due());
+            }
+            // Of any three polls in a row two may fail to confirm what is shown.
+            prop_assert!(polled.windows(3).all(|polls| polls[2] - polls[0] < stale_after));
+        }
+
+        #[test]
+        fn however_long_nothing_changed_one_change_ends_it(
+            interval_ms in 10_u64..10_000,
+            unchanged in 0_usize..30,
+            random in 0.0..1.0,
+        ) {
+            let (start, interval) = (Instant::now(), Duration::from_millis(interval_ms));
+            let mut schedule = Schedule::new(interval, 20 * interval, start).adaptive();
+            for _ in 0..unchanged {
+                schedule.answered(true);
+            }
+            schedule.answered(false);
+            schedule.succeeded(start, None, random);
+            prop_assert_eq!(schedule.in_force(), interval);
+            prop_assert!(schedule.due() <= start + interval.mul_f64(1.1 + 1e-6));
+            schedule.answered(true);
+            prop_assert_eq!(schedule.in_force(), interval);
+        }
+
         #[test]
         fn the_next_poll_is_to_come_and_at_most_an_interval_and_its_jitter_away(
             interval_ms in 1_u64..100_000,

@@ -233,7 +233,20 @@ fn what_is_not_offered_is_refused_rather_than_ignored() {
     for provider in ["synthetic", "push"] {
         let feed = format!("[[feeds]]\nname = \"x\"\nprovider = \"{provider}\"\n");
         check(&[(&format!("{feed}demand = \"subscribed\""), "feeds[0].demand", "not polled")]);
+        check(&[(&format!("{feed}adaptive = true"), "feeds[0].adaptive", "not polled")]);
     }
+}
+
+#[test]
+fn only_polls_that_have_room_before_they_are_stale_are_adaptive() {
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"kraken\"\nbase_url = \"sandbox:/kraken\"\n\
+                symbols = [\"BTC-USD\"]\nadaptive = true\nevery = \"10s\"\n";
+    assert!(load(feed).is_ok());
+    assert!(load(&format!("{feed}stale_after = \"31s\"")).is_ok());
+    check(&[
+        (&format!("{feed}transport = \"ws\""), "feeds[0].adaptive", "not polled"),
+        (&format!("{feed}stale_after = \"30s\""), "feeds[0].adaptive", "stale_after = 30s"),
+    ]);
 }
 
 #[test]

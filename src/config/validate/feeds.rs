@@ -57,14 +57,7 @@ impl Checks<'_> {
             self.refuse(path.key("name"), message);
         }
         self.stream(feed, path);
-        // A known key whose other value this version does not offer: an option that is not applied
-        // must not look as if it were.
-        let polled = !matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push);
-        if feed.demand == Demand::Subscribed && (!polled || feed.transport == Transport::Ws) {
-            let how = if polled { "with a stream" } else { feed.provider.name() };
-            let message = format!("a {how} feed is not polled: leave it out");
-            self.refuse(path.key("demand"), message);
-        }
+        self.polls(feed, path);
         self.symbols(feed, path);
         self.chains(feed, path);
         self.chain(feed, path);
@@ -92,6 +85,27 @@ impl Checks<'_> {
         self.topics(feed, path);
         self.json(feed, path);
         self.push(feed, path);
+    }
+
+    /// Checks what concerns polls alone: an option that is not applied must not look as if it were.
+    fn polls(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        let asked = !matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push);
+        let polled = asked && feed.transport == Transport::Rest;
+        let how = if asked { "with a stream" } else { feed.provider.name() };
+        let subscribed = feed.demand == Demand::Subscribed;
+        for (key, chosen) in [("demand", subscribed), ("adaptive", feed.adaptive)] {
+            if chosen && !polled {
+                self.refuse(path.key(key), format!("a {how} feed is not polled: leave it out"));
+            }
+        }
+        let (every, stale_after) = (feed.every, feed.stale_after());
+        if feed.adaptive && polled && stale_after.0 / 3 <= every.0 {
+            let message = format!(
+                "has no effect: the interval grows to a third of stale_after = {stale_after} at \
+                 most, which must be more than every = {every}"
+            );
+            self.refuse(path.key("adaptive"), message);
+        }
     }
 
     fn stream(&mut self, feed: &FeedConfig, path: &KeyPath) {

@@ -27,12 +27,20 @@ impl Report {
     pub(super) fn add(&mut self, part: Self) {
         self.answered |= part.answered;
         self.published.accepted += part.published.accepted;
+        self.published.changed += part.published.changed;
         self.published.quarantined += part.published.quarantined;
         self.missing.extend(part.missing);
         self.next_in = match (self.next_in, part.next_in) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
+    }
+
+    /// Whether all that was asked for came, and is as it was. What is held back may be new.
+    pub(super) fn is_unchanged(&self, prepared: bool) -> bool {
+        let all_known = Published { accepted: self.published.accepted, ..Published::default() };
+        let confirmed = self.published.accepted > 0 && self.published == all_known;
+        prepared && self.failure.is_none() && confirmed
     }
 
     /// What is wrong with a poll that got an answer.

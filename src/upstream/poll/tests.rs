@@ -157,6 +157,25 @@ async fn not_modified_confirms_what_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_adaptive_feed_slows_down_while_nothing_changes_and_stays_live() {
+    let rig = Rig::new();
+    let mut steps = vec![Step::Tagged("5", "v1")];
+    steps.extend(vec![Step::NotModified; 10]);
+    steps.extend([Step::Body("6"), Step::Body("7"), Step::Body("7")]);
+    let feed = rig.feed_adaptive("a", &steps);
+    for _ in 0..30 {
+        elapse(1).await;
+        assert_eq!(rig.head("price.BTC-USD").status.state, State::Live);
+    }
+    assert!((8..=11).contains(&feed.script.calls()), "{}", feed.script.calls());
+    assert_eq!(feed.feed.report(rig.clock.now()).interval_ms, 3_333);
+    while rig.data("price.BTC-USD.a") != r#"{"price":"6"}"# {
+        elapse(1).await;
+    }
+    assert_eq!(feed.feed.report(rig.clock.now()).interval_ms, 2_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_jump_is_published_once_a_second_poll_confirms_it() {
     let rig = Rig::new();
     let steps = ["100", "1000", "101", "1000", "1001"].map(Step::Body);

@@ -187,12 +187,18 @@ impl Rig {
         budget: Option<Share>,
         prepares: bool,
     ) -> Running {
-        self.start(name, steps, budget, prepares, false)
+        self.start(name, steps, budget, prepares, |poll| poll)
     }
 
     /// A feed that is polled only while somebody subscribes.
     pub(super) fn feed_on_demand(&self, name: &str, steps: &[Step], prepares: bool) -> Running {
-        self.start(name, steps, None, prepares, true)
+        let demand = Demand::new(self.hub.clone());
+        self.start(name, steps, None, prepares, |poll| poll.on_demand(demand))
+    }
+
+    /// A feed that is polled less often while nothing changes.
+    pub(super) fn feed_adaptive(&self, name: &str, steps: &[Step]) -> Running {
+        self.start(name, steps, None, false, Poll::adaptive)
     }
 
     fn start(
@@ -201,7 +207,7 @@ impl Rig {
         steps: &[Step],
         budget: Option<Share>,
         prepares: bool,
-        on_demand: bool,
+        set: impl FnOnce(Poll) -> Poll,
     ) -> Running {
         let identity = Identity {
             name: name.into(),
@@ -227,7 +233,7 @@ impl Rig {
         });
         let publisher = Publisher::new(feed.clone(), hub, self.consolidator.clone(), 50.0);
         let publisher = Arc::new(Mutex::new(publisher));
-        let mut poll = Poll::new(
+        let poll = Poll::new(
             feed.clone(),
             self.clock.clone(),
             script.clone(),
@@ -236,9 +242,7 @@ impl Rig {
             2 * SECOND,
             Instant::now(),
         );
-        if on_demand {
-            poll = poll.on_demand(Demand::new(self.hub.clone()));
-        }
+        let poll = set(poll);
         let sweep = Sweep {
             hub: self.hub.clone(),
             consolidator: self.consolidator.clone(),
