@@ -7,25 +7,34 @@ use crate::upstream::config::{FeedConfig, ProviderKind};
 /// Segments of a path that are at least so long, and have digits, are taken for a key.
 const KEY_LENGTH: usize = 16;
 
-/// Where `feed` asks, fit to be printed: keys are written into user info, queries and paths.
-pub(super) fn shown(feed: &FeedConfig) -> Option<String> {
-    let text = feed.base_url()?;
+/// Where `feed` polls, fit to be printed.
+pub(super) fn polled(feed: &FeedConfig) -> Option<String> {
+    feed.base_url().map(|text| shown(feed.provider, text))
+}
+
+/// Where `feed` has its stream, fit to be printed.
+pub(super) fn streamed(feed: &FeedConfig) -> Option<String> {
+    feed.stream_url().map(|text| shown(feed.provider, text))
+}
+
+/// An address without what may be a key: keys are written into user info, queries and paths.
+fn shown(provider: ProviderKind, text: &str) -> String {
     let without_query = text.split(['?', '#']).next().unwrap_or_default();
     if text.starts_with("sandbox:") {
-        return Some(without_query.to_owned());
+        return without_query.to_owned();
     }
     let Ok(url) = Url::parse(text) else {
         // Nothing is known of what is in it.
-        return Some("(no URL)".to_owned());
+        return "(no URL)".to_owned();
     };
     let origin = url.origin().ascii_serialization();
     let path = url.path().trim_end_matches('/');
     // Nodes for rent have the key in the path, in forms of their own.
-    if feed.provider == ProviderKind::Evm {
-        return Some(if path.is_empty() { origin } else { format!("{origin}/…") });
+    if provider == ProviderKind::Evm {
+        return if path.is_empty() { origin } else { format!("{origin}/…") };
     }
     let segments = path.split('/').map(|segment| if is_key(segment) { "…" } else { segment });
-    Some(format!("{origin}{}", segments.collect::<Vec<_>>().join("/")))
+    format!("{origin}{}", segments.collect::<Vec<_>>().join("/"))
 }
 
 fn is_key(segment: &str) -> bool {
@@ -38,7 +47,7 @@ mod tests {
 
     fn show(provider: &str, key: &str, url: &str) -> String {
         let text = format!("name = \"a\"\nprovider = \"{provider}\"\n{key} = \"{url}\"");
-        shown(&toml::from_str(&text).unwrap()).unwrap()
+        polled(&toml::from_str(&text).unwrap()).unwrap()
     }
 
     #[test]
@@ -55,5 +64,9 @@ mod tests {
         ] {
             assert_eq!(show(provider, key, url), expected, "{url}");
         }
+        let stream = "name = 'a'\nprovider = 'binance'\ntransport = 'ws'\n\
+                      stream_url = 'wss://me:SECRET@s.example:9443/x?key=SECRET'";
+        let stream = streamed(&toml::from_str(stream).unwrap());
+        assert_eq!(stream.as_deref(), Some("wss://s.example:9443/x"));
     }
 }

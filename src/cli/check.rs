@@ -79,7 +79,7 @@ fn row(feed: &FeedConfig) -> [String; 6] {
         count => count.to_string(),
     };
     // A feed that asks nobody is paced by its rate.
-    let (every, from) = match (address::shown(feed), feed.stream_url()) {
+    let (every, from) = match (address::polled(feed), address::streamed(feed)) {
         (Some(url), None) => (feed.every.to_string(), url),
         // The pace of a stream is the venue's.
         (Some(url), Some(stream)) => (dash(), format!("{stream}, else each {} {url}", feed.every)),

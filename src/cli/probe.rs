@@ -59,14 +59,17 @@ pub async fn run(args: &CheckArgs, out: &mut impl Write, err: &mut impl Write) -
 }
 
 async fn ask(config: &Config) -> Result<Vec<Probed>> {
+    let mut config = config.clone();
+    // The one that is configured may be taken by a server that runs.
+    config.sandbox.listen.set_port(0);
     let telemetry = Telemetry::new()?;
     let (trigger, shutdown) = shutdown::channel();
     let tasks = Tasks::default();
-    let sandbox_url = start_sandbox(config, &tasks, &shutdown).await?;
+    let sandbox_url = start_sandbox(&config, &tasks, &shutdown).await?;
     let hub = Arc::new(Hub::new(config.hub.clone(), 1, "probe".into(), &telemetry));
     // A month's count on disk is that of a server, which may be running.
     let deps = Deps { hub, telemetry, sandbox_url, credits: Book::default() };
-    let probed = probe(config.feeds.clone(), deps).await;
+    let probed = probe(config.feeds, deps).await;
     trigger.advance(Stage::Closing);
     tasks.join(SANDBOX_END).await;
     Ok(probed)

@@ -364,7 +364,7 @@ fn short(failure: &FetchError) -> &'static str {
     match failure.reason {
         Reason::Connect if says("dns error") => "dns",
         Reason::Connect if says("refused") => "refused",
-        Reason::Connect if says("not public") => "not public",
+        Reason::Connect if says("no public address") => "not public",
         other => other.as_str(),
     }
 }

@@ -53,6 +53,7 @@ async fn each_kind_of_trouble_is_told_in_the_order_of_the_configuration() {
         feed("half", &good.url(), "\"BTC-USDT\", \"ETH-USDT\""),
         feed("closed", &refusing.url(), "\"BTC-USDT\""),
         feed("late", &late.url(), "\"BTC-USDT\""),
+        feed("inside", "https://10.0.0.1", "\"BTC-USDT\"").replace("allow_private = true", ""),
         "[[feeds]]\nname = \"load\"\nprovider = \"synthetic\"\n".to_owned(),
     ];
     let output = probe(&config.concat(), &[]).await;
@@ -64,7 +65,8 @@ async fn each_kind_of_trouble_is_told_in_the_order_of_the_configuration() {
         (2, ["half", "yes", "-", "1 of 2"]),
         (3, ["closed", "yes", "no", "0 of 1"]),
         (4, ["late", "yes", "-", "1 of 1"]),
-        (5, ["load", "-", "-", "-"]),
+        (5, ["inside", "not public", "-", "0 of 1"]),
+        (6, ["load", "-", "-", "-"]),
     ] {
         let cells: Vec<_> =
             lines[line].split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
@@ -78,7 +80,7 @@ async fn each_kind_of_trouble_is_told_in_the_order_of_the_configuration() {
     ] {
         assert!(lines.iter().any(|line| line.starts_with(problem)), "{problem} in {out}");
     }
-    assert_eq!(lines.last(), Some(&"2 of 4 feeds answer"), "{out}");
+    assert_eq!(lines.last(), Some(&"2 of 5 feeds answer"), "{out}");
     assert_eq!(good.polls(), 1);
 }
 
@@ -93,4 +95,17 @@ async fn a_bad_configuration_asks_nobody_and_exits_with_78() {
         assert_eq!((output.status.code(), text(&output).as_str()), (Some(78), ""));
         assert!(!output.stderr.is_empty());
     }
+}
+
+#[tokio::test]
+async fn the_sandbox_of_a_server_that_runs_is_not_in_the_way() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let config = format!(
+        "[sandbox]\nlisten = \"{address}\"\n{}",
+        feed("simulated", "sandbox:/binance", "\"BTC-USDT\"")
+    );
+    let output = probe(&config, &[]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(text(&output).ends_with("1 of 1 feed answers\n"), "{output:?}");
 }
