@@ -117,6 +117,14 @@ impl Subscribing<'_> {
         let head = slot.as_ref().and_then(|slot| self.index.reach_head(slot, self.now, touched));
         let mut state = self.client.lock();
         let put = state.put(&self.asked.pattern, self.terms)?;
+        // At once: what ends a client that fails in between takes it back.
+        if put.new {
+            self.client.count_subscriptions(1);
+            self.index.hub.interest().begin(&self.asked.pattern);
+            if let Some(topic) = self.asked.pattern.as_topic() {
+                self.index.exact.entry(topic).or_default().insert(self.key);
+            }
+        }
         let mut recovered = false;
         if let (Some(slot), Some(head)) = (&slot, &head) {
             recovered = self.begin(&mut state, &put, slot, head).unwrap_or(false);
@@ -125,13 +133,6 @@ impl Subscribing<'_> {
             recovered = is_at_zero(resume, names, self.index.hub.epoch());
         }
         drop(state);
-        if put.new {
-            self.client.count_subscriptions(1);
-            self.index.hub.interest().begin(&self.asked.pattern);
-            if let Some(topic) = self.asked.pattern.as_topic() {
-                self.index.exact.entry(topic).or_default().insert(self.key);
-            }
-        }
         let epoch = head.as_ref().map_or(self.index.hub.epoch(), |head| &head.epoch);
         Ok(SubscribeRow {
             epoch: Some(epoch.clone()),
@@ -162,12 +163,6 @@ impl Subscribing<'_> {
             .collect();
         let mut state = self.client.lock();
         let put = state.put(pattern, self.terms)?;
-        let mut resumed = Vec::new();
-        for (slot, head) in &heads {
-            let Some(recovered) = self.begin(&mut state, &put, slot, head) else { continue };
-            let topic = slot.topic().to_string();
-            resumed.push(ResumedRow { topic, epoch: head.epoch.clone(), seq: head.seq, recovered });
-        }
         if put.new {
             if let Some(sub) = state.outbox.subs.get_mut(put.sub as usize) {
                 sub.matched = matched;
@@ -175,6 +170,12 @@ impl Subscribing<'_> {
             self.client.count_subscriptions(1);
             self.index.hub.interest().begin(pattern);
             self.index.wild.entry(self.key).or_default().push(pattern.clone());
+        }
+        let mut resumed = Vec::new();
+        for (slot, head) in &heads {
+            let Some(recovered) = self.begin(&mut state, &put, slot, head) else { continue };
+            let topic = slot.topic().to_string();
+            resumed.push(ResumedRow { topic, epoch: head.epoch.clone(), seq: head.seq, recovered });
         }
         let topics = self.terms.resume.map(|_| resumed);
         Ok(SubscribeRow { matched: Some(matched), topics, ..SubscribeRow::default() })
@@ -218,9 +219,9 @@ pub(super) fn unsubscribe(index: &mut Index, client: &Arc<Client>, text: &str) -
     if let Some(sub) = state.find(&asked.pattern) {
         state.outbox.cancel(sub);
         state.outbox.subs.try_remove(sub as usize);
-        hand_over(index, key, &mut state, sub);
         forget(index, key, &asked.pattern);
         client.count_subscriptions(-1);
+        hand_over(index, key, &mut state, sub);
     }
     row
 }

@@ -5,7 +5,7 @@ use metrics::{Counter, Gauge, Histogram};
 use super::validate::Fault;
 use crate::{
     market::{Breaker, Reason},
-    telemetry::Telemetry,
+    telemetry::{Latency, LatencyBatch, Telemetry},
 };
 
 /// What a request can come to besides a failure's reason.
@@ -30,6 +30,8 @@ pub struct Metrics {
     quarantined: [(Fault, Counter); Fault::ALL.len()],
     /// Time from sending a request to having its whole answer.
     pub duration: Histogram,
+    /// Of all feeds, the time from a whole answer to its values in the hub.
+    publish: Latency,
     /// Restarts after a panic.
     pub restarts: Counter,
     /// Updates of a synthetic feed that came too late to be made.
@@ -76,6 +78,10 @@ impl Metrics {
                 (fault, telemetry.counter("tickwire_quarantined_total", &labels))
             }),
             duration: telemetry.histogram("tickwire_upstream_request_duration_seconds", &labels),
+            publish: telemetry.latency(
+                "tickwire_upstream_publish_seconds",
+                "From a whole answer of an upstream to its values in the hub",
+            ),
             restarts: telemetry.counter("tickwire_upstream_restarts_total", &labels),
             skipped: telemetry.counter("tickwire_upstream_skipped_total", &labels),
             breaker: telemetry.gauge("tickwire_upstream_breaker_state", &labels),
@@ -114,6 +120,13 @@ impl Metrics {
     /// A request was answered; `modified` is false where what we had is confirmed.
     pub fn answered(&self, modified: bool) {
         self.count(if modified { OK } else { NOT_MODIFIED });
+    }
+
+    /// What an answer held was published, so many microseconds after it was complete.
+    pub fn published(&self, us: i64) {
+        let mut batch = LatencyBatch::default();
+        batch.record(us);
+        self.publish.take_in(&batch);
     }
 
     /// A request failed.

@@ -131,7 +131,10 @@ impl Poll {
                     if demand.is_gone() {
                         let now = self.clock.now();
                         self.feed.paused(now);
-                        self.publisher.lock().trouble(Trouble::PAUSED, now);
+                        // What the breaker holds down stays down: nothing has been heard.
+                        let blocked = self.pace.breaker() == Breaker::Open;
+                        let paused = Trouble { blocked, ..Trouble::PAUSED };
+                        self.publisher.lock().trouble(paused, now);
                         demand.come(&topics).await;
                         self.pace.at_once(Instant::now().into_std());
                     }
@@ -249,6 +252,7 @@ impl Poll {
         };
         self.feed.metrics().answered(modified);
         let published = self.publisher.lock().publish(&batch.ticks, rx);
+        self.feed.metrics().published(self.clock.now().saturating_sub(rx));
         if published.accepted > 0 {
             self.feed.delivered(rx);
         }
