@@ -24,7 +24,7 @@ function duration(us) {
 function percent(value) {
   if (value === undefined) return { text: '–' };
   const tone = Number(value) > 0 ? 'rise' : Number(value) < 0 ? 'fall' : '';
-  return { text: `${tone === 'rise' ? '+' : ''}${value} %`, tone };
+  return { text: `${tone === 'rise' ? '+' : ''}${Number(value).toFixed(2)} %`, tone };
 }
 
 // Fields that are times or stand in a column of their own.
