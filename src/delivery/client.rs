@@ -1,5 +1,7 @@
 //! One client of a shard: its outbox under a lock, and the way to its socket.
 
+mod write;
+
 use std::{
     collections::HashMap,
     io::{self, IoSlice},
@@ -17,18 +19,17 @@ use futures::task::AtomicWaker;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{
-    metrics::{Latencies, Metrics},
+    account::Account,
+    metrics::Metrics,
     offer::Offer,
-    outbox::{Bounds, Outbox, WINDOW},
+    outbox::{Bounds, Outbox},
 };
 use crate::{
     hub::{StatusChange, TopicId},
-    protocol::{encoding::Format, params::Mode},
-    units::now_us,
+    protocol::encoding::Format,
 };
 
-/// How often one flush writes before it lets others go on: 32 times the window.
-const WRITES_PER_FLUSH: usize = 32;
+pub(super) use write::Desk;
 
 /// A socket that is written to without waiting.
 pub trait SocketWriter: Send + Sync {
@@ -37,6 +38,14 @@ pub trait SocketWriter: Send + Sync {
     /// # Errors
     /// `WouldBlock` when it takes nothing now; anything else means that the connection is gone.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// The same of one piece.
+    ///
+    /// # Errors
+    /// As [`SocketWriter::try_write_vectored`].
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.try_write_vectored(&[IoSlice::new(bytes)])
+    }
 }
 
 /// One client.
@@ -65,17 +74,6 @@ pub(super) struct ClientState {
     corked: Option<usize>,
     flow: Flow,
     reported_bytes: usize,
-}
-
-/// When a client must be flushed for what it was offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
-    /// It is due already.
-    Known,
-    /// With this batch.
-    Now,
-    /// When `latest` updates have waited long enough.
-    Later,
 }
 
 /// How a topic reaches a client.
@@ -147,26 +145,11 @@ impl Client {
         self.state.lock()
     }
 
-    /// Offers updates, each of the topic of a view. With `defers`, a flush for `latest` updates alone
-    /// may come later.
-    pub(super) fn offer<'o, 'u: 'o>(
-        &self,
-        offers: impl Iterator<Item = (u32, &'o Offer<'u>)>,
-        defers: bool,
-        now: Instant,
-    ) -> Due {
+    /// Offers one update, of the topic of a view. True when a flush has become due.
+    pub(super) fn offer(&self, view: u32, offer: &Offer, now: Instant) -> bool {
         let mut state = self.lock();
-        let mut every = false;
-        for (view, offer) in offers {
-            every |= state.outbox.offer(view, offer, now) == Mode::Every;
-        }
-        if every || !defers {
-            let known = std::mem::replace(&mut state.touched, true);
-            if known { Due::Known } else { Due::Now }
-        } else {
-            let known = state.touched || std::mem::replace(&mut state.deferred, true);
-            if known { Due::Known } else { Due::Later }
-        }
+        state.outbox.offer(view, offer, now);
+        !std::mem::replace(&mut state.touched, true)
     }
 
     /// Queues a change of freshness. True when a flush has become due.
@@ -217,31 +200,6 @@ impl Client {
         }
     }
 
-    /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
-    /// there is something for it to wait for.
-    pub(super) fn flush(&self, now: Instant) {
-        let mut state = self.lock();
-        if state.corked.is_some() {
-            return;
-        }
-        (state.touched, state.deferred) = (false, false);
-        let before = state.flow;
-        // Also while the socket takes nothing: a moment that has passed must not be waited for.
-        state.outbox.release(now);
-        if !state.flow.blocked && !state.flow.broken {
-            self.write_out(&mut state, now);
-        }
-        self.settle(&mut state, now);
-        let after = state.flow;
-        if after.blocked != before.blocked
-            || after.broken != before.broken
-            || after.next_held != before.next_held
-            || (after.waiting && !after.blocked)
-        {
-            self.wake();
-        }
-    }
-
     /// As [`Client::flush`], for whoever serves other clients as well: a fault in this one ends its
     /// connection alone.
     pub(super) fn flush_apart(&self, now: Instant) {
@@ -254,63 +212,6 @@ impl Client {
     pub(super) fn writable(&self, now: Instant) {
         self.lock().flow.blocked = false;
         self.flush(now);
-    }
-
-    fn write_out(&self, state: &mut ClientState, now: Instant) {
-        let mut latencies = Latencies::default();
-        let mut any = false;
-        for _ in 0..WRITES_PER_FLUSH {
-            if state.outbox.is_empty() {
-                break;
-            }
-            state.outbox.prepare(now_us());
-            let mut slices = [IoSlice::new(&[]); WINDOW];
-            let count = state.outbox.slices(&mut slices);
-            if count == 0 {
-                // All that was read from history was filtered; there may be more.
-                continue;
-            }
-            match self.writer.try_write_vectored(slices.get(..count).unwrap_or_default()) {
-                Ok(0) => state.flow.broken = true,
-                Ok(bytes) => {
-                    state.flow.progress = now;
-                    state.flow.said = now;
-                    any = true;
-                    state.outbox.taken(bytes, now, |letter| latencies.delivered(letter));
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    state.flow.blocked = true;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => state.flow.broken = true,
-            }
-            break;
-        }
-        if any {
-            self.metrics.delivered(&latencies);
-        }
-    }
-
-    /// Brings what others read of this client up to date.
-    fn settle(&self, state: &mut ClientState, now: Instant) {
-        let waiting = !state.outbox.is_empty();
-        if waiting && !state.flow.waiting {
-            state.flow.progress = now;
-        }
-        state.flow.waiting = waiting;
-        state.flow.next_held = state.outbox.next_held();
-        state.flow.control_bytes = state.outbox.control_bytes();
-        self.metrics.report(&mut state.outbox.tally);
-        let bytes = state.outbox.queued_bytes();
-        if bytes != state.reported_bytes {
-            let change = |from: usize, to: usize| {
-                f64::from(u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX))
-            };
-            self.metrics.queue_bytes.increment(change(state.reported_bytes, bytes));
-            self.metrics.queue_bytes.decrement(change(bytes, state.reported_bytes));
-            state.reported_bytes = bytes;
-        }
     }
 
     /// How writing goes.
@@ -342,7 +243,9 @@ impl Client {
     pub(super) fn discard(&self, now: Instant) {
         let mut state = self.lock();
         state.outbox.close();
-        self.settle(&mut state, now);
+        let mut account = Account::default();
+        self.settle(&mut state, &mut account, now);
+        self.metrics.report(&mut account);
     }
 
     /// A subscription more or less.

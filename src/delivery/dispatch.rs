@@ -1,162 +1,198 @@
 //! From a batch of events to the clients: what is simply the next update of its topic is marked for
-//! everyone who gets it and then handed over client by client; the rest is dealt with one by one.
+//! everyone who gets it, and offered and written when a client's turn comes; the rest is dealt with
+//! one by one.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Instant,
 };
 
 use super::{
-    client::{Client, Due},
-    index::{Index, Now, Touched},
-    marks::Mark,
-    offer::Offer,
-    turns::Spread,
+    client::{Client, Desk},
+    index::{Index, Now, Reaching, Touched},
+    turns::{TURN, Turns},
 };
 use crate::{
     hub::{Event, Issued, StatusChange},
     market::Pattern,
 };
 
-/// Offers made before the clients that they touched are written to: at some 30 ns each, what delays
-/// others stays below a millisecond.
-const OFFERS: usize = 16_384;
+/// Marks made before others get their turn: at some 10 ns each, what delays them stays far below a
+/// millisecond.
+const MARKS: usize = 16_384;
 
 impl Index {
-    /// Passes events on, until about `OFFERS` offers were made. Returns how many events that were.
-    pub(super) fn dispatch(&mut self, events: &[Event], now: Now, touched: &mut Spread) -> usize {
-        // Left over only where the last batch ended in a panic.
-        self.marks.clear();
-        let mut offers = Vec::with_capacity(events.len());
-        let mut done = 0;
+    /// Passes events on, until about `MARKS` marks were made or too many wait. Returns how many
+    /// events that were.
+    pub(super) fn dispatch(&mut self, events: &[Event], now: Now) -> usize {
+        self.turns.close_runs();
+        let (mut done, mut marks) = (0, 0);
         for event in events {
-            if self.marks.len() >= OFFERS {
+            if marks >= MARKS || self.turns.is_full() {
                 break;
             }
             done += 1;
             match event {
-                Event::Update(issued) => {
-                    if let Some(members) = self.mark(issued, offers.len()) {
-                        offers.push((Offer::new(issued), members));
-                        continue;
-                    }
-                }
-                Event::Status(_) => {}
+                Event::Update(issued) => match self.mark(issued) {
+                    Some(made) => marks += made,
+                    None => self.dispatch_update(issued, now),
+                },
+                Event::Status(change) => self.dispatch_status(change, now),
             }
-            // Whatever is not simply the next update of a topic keeps its place behind those that
-            // came before it.
-            self.hand_over(&mut offers, now, touched);
-            self.dispatch_one(event, now, touched);
         }
-        self.hand_over(&mut offers, now, touched);
         done
     }
 
     /// Marks an update for everyone who gets it, where it is the next of its topic. Returns how many
-    /// they are.
-    fn mark(&mut self, issued: &Issued, offer: usize) -> Option<usize> {
+    /// marks that took.
+    fn mark(&mut self, issued: &Arc<Issued>) -> Option<usize> {
         let entry = self.topics.get_mut(issued.id as usize).and_then(Option::as_mut);
         let next = entry.filter(|entry| issued.update.seq == entry.position + 1);
         let entry = next.filter(|entry| !entry.members.is_empty())?;
-        let offer = u32::try_from(offer).ok()?;
+        let members = entry.members.len();
+        if self.turns.extend(entry.open, issued, members) {
+            entry.position += 1;
+            return Some(0);
+        }
+        entry.open = self.turns.begin(issued, members)?;
         entry.position += 1;
         for member in &entry.members {
-            self.marks.push(member.client, Mark { view: member.view, offer });
+            self.turns.mark(member.client, member.view, entry.open, members);
         }
-        Some(entry.members.len())
+        Some(members)
     }
 
-    /// Offers what was marked.
-    fn hand_over(&mut self, offers: &mut Vec<(Offer<'_>, usize)>, now: Now, touched: &mut Spread) {
-        for key in self.marks.clients() {
-            let Some(client) = self.clients.get(*key as usize) else { continue };
-            let mut fewest = usize::MAX;
-            let marked = self.marks.of(*key).filter_map(|mark| {
-                let (offer, members) = offers.get(mark.offer as usize)?;
-                fewest = fewest.min(*members);
-                Some((mark.view, offer))
-            });
-            let defers = self.defers_latest;
-            match guarded(client, |client| client.offer(marked, defers, now.instant)) {
-                Some(Due::Now) => touched.with(fewest).push(client.clone()),
-                Some(Due::Later) => self.deferred.push(client.clone()),
-                Some(Due::Known) | None => {}
+    /// Serves those whose turn it is: some of either kind, so that neither starves the other.
+    pub(super) fn take_turn(&mut self, desk: &mut Desk, now: Instant) {
+        let mut marks = Vec::new();
+        for wide in [false, true] {
+            for _ in 0..TURN {
+                let Some(key) = self.turns.next(wide) else { break };
+                self.turns.take(key, &mut marks);
+                if let Some(client) = self.clients.get(key as usize) {
+                    let (runs, defers) = (&self.turns.runs, self.defers_latest);
+                    let serve = |client: &Client| client.serve(&marks, runs, defers, desk, now);
+                    if guarded(client, serve) == Some(true) {
+                        self.deferred.push(key);
+                    }
+                }
+                marks.drain(..).for_each(|mark| self.turns.got(mark.run));
             }
         }
-        self.marks.clear();
-        offers.clear();
+        desk.report();
     }
 
-    fn dispatch_one(&mut self, event: &Event, now: Now, touched: &mut Spread) {
-        match event {
-            Event::Update(issued) => self.dispatch_update(issued, now, touched),
-            Event::Status(change) => self.dispatch_status(change, touched),
+    /// Those for whom nothing but `latest` updates waits have waited long enough.
+    pub(super) fn end_deferral(&mut self) {
+        for key in std::mem::take(&mut self.deferred) {
+            if let Some(client) = self.clients.get(key as usize) {
+                client.touch();
+                self.turns.touch(key, usize::MAX);
+            }
         }
     }
 
-    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now, touched: &mut Spread) {
+    /// Whoever is to get something gets a turn; what touched them goes to so many.
+    pub(super) fn add_turns(&mut self, touched: Touched, members: usize) {
+        for key in touched.iter().filter_map(|client| client.key.get()) {
+            self.turns.touch(*key, members);
+        }
+    }
+
+    fn dispatch_update(&mut self, issued: &Arc<Issued>, now: Now) {
         if self.entry(issued.id).is_none() {
             let Some(slot) = self.hub.topic(issued.update.topic.as_str()) else {
                 return;
             };
             self.discover(&slot);
         }
-        let (outlet, clients) = (self.outlet, &self.clients);
+        let Self { outlet, hub, clients, turns, .. } = self;
         let Some(Some(entry)) = self.topics.get_mut(issued.id as usize) else {
             return;
         };
         if entry.members.is_empty() {
-            entry.slot.leave(outlet);
+            entry.slot.leave(*outlet);
             entry.position = entry.position.max(issued.update.seq);
             return;
         }
-        let touched = touched.with(entry.members.len());
+        let (members, mut touched) = (entry.members.len(), Touched::new());
+        let mut reaching = Reaching { clients, turns, now: now.instant, touched: &mut touched };
         if issued.update.seq == entry.position + 1 {
-            entry.offer(clients, issued, now.instant, touched);
+            entry.offer(issued, &mut reaching);
         } else if issued.update.seq > entry.position {
-            entry.catch_up(outlet, &self.hub, clients, now, touched);
+            entry.catch_up(*outlet, hub, now.wall, &mut reaching);
         }
+        self.add_turns(touched, members);
     }
 
-    fn dispatch_status(&mut self, change: &Arc<StatusChange>, touched: &mut Spread) {
+    fn dispatch_status(&mut self, change: &Arc<StatusChange>, now: Now) {
         if self.entry(change.slot.id()).is_none() {
             self.discover(&change.slot);
         }
-        let clients = &self.clients;
+        let Self { clients, turns, .. } = self;
         if let Some(Some(entry)) = self.topics.get_mut(change.slot.id() as usize) {
-            let touched = touched.with(entry.members.len());
-            entry.tell(clients, change, touched);
+            let (members, mut touched) = (entry.members.len(), Touched::new());
+            let mut reaching = Reaching { clients, turns, now: now.instant, touched: &mut touched };
+            entry.tell(change, &mut reaching);
+            self.add_turns(touched, members);
         }
     }
 
     /// The channel was overrun: every topic is compared with its ring.
-    pub(super) fn resync(&mut self, now: Now, touched: &mut Touched) {
+    pub(super) fn resync(&mut self, now: Now) {
         let everything = Pattern::parse(">");
         for slot in everything.map(|all| self.hub.matching(&all)).unwrap_or_default() {
             if self.entry(slot.id()).is_none() {
                 self.discover(&slot);
             }
         }
-        let (outlet, clients) = (self.outlet, &self.clients);
+        let Self { outlet, hub, clients, turns, .. } = self;
+        let mut touched = Touched::new();
         for entry in self.topics.iter_mut().flatten().filter(|entry| !entry.members.is_empty()) {
-            entry.catch_up(outlet, &self.hub, clients, now, touched);
+            let (now, wall) = (now.instant, now.wall);
+            let mut reaching = Reaching { clients, turns, now, touched: &mut touched };
+            entry.catch_up(*outlet, hub, wall, &mut reaching);
+        }
+        self.add_turns(touched, usize::MAX);
+    }
+
+    /// Everyone is served, whatever waits: after a fault, some may be taken for due still and would
+    /// not be served for what comes next.
+    pub(super) fn recover(&mut self, now: Now) {
+        let keys = || self.clients.iter().filter_map(|(key, _)| u32::try_from(key).ok());
+        let keys: Vec<_> = keys().collect();
+        for key in &keys {
+            self.settle(*key, now.instant);
+        }
+        // Runs that some were offered when the fault came would be kept for ever.
+        self.turns = Turns::default();
+        self.resync(now);
+        keys.iter().for_each(|key| self.turns.touch(*key, usize::MAX));
+    }
+
+    /// Offers to a client what it is to be offered, without writing: what is done to it next comes
+    /// behind that. It keeps its turn.
+    pub(super) fn settle(&mut self, key: u32, now: Instant) {
+        self.turns.close_runs();
+        if let Some(client) = self.clients.get(key as usize) {
+            accept(client, key, &mut self.turns, now);
         }
     }
 }
 
-/// Does something with a client, and flushes it later where that says so.
-pub(super) fn attempt(
-    client: &Arc<Client>,
-    touched: &mut Touched,
-    act: impl FnOnce(&Client) -> bool,
-) {
-    if guarded(client, act) == Some(true) {
-        touched.push(client.clone());
+/// As [`Index::settle`].
+pub(super) fn accept(client: &Client, key: u32, turns: &mut Turns, now: Instant) {
+    let mut marks = Vec::new();
+    turns.take(key, &mut marks);
+    if !marks.is_empty() {
+        guarded(client, |client| client.accept(&marks, &turns.runs, now));
+        marks.drain(..).for_each(|mark| turns.got(mark.run));
     }
 }
 
 /// A fault in one client's state must not end the deliveries of all.
-fn guarded<T>(client: &Client, act: impl FnOnce(&Client) -> T) -> Option<T> {
+pub(super) fn guarded<T>(client: &Client, act: impl FnOnce(&Client) -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(|| act(client)));
     if done.is_err() {
         client.fail();

@@ -7,7 +7,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    iter::once,
     sync::Arc,
     time::Instant,
 };
@@ -15,10 +14,10 @@ use std::{
 use slab::Slab;
 
 use super::{
-    client::{Client, ClientState, Due, Reach},
-    dispatch::attempt,
-    marks::Marks,
+    client::{Client, ClientState, Reach},
+    dispatch::{accept, guarded},
     offer::Offer,
+    turns::{Open, Turns},
     view::View,
 };
 use crate::{
@@ -40,11 +39,11 @@ pub(super) struct Index {
     pub(super) exact: HashMap<Topic, BTreeSet<u32>>,
     /// Who subscribes to patterns, for the same.
     pub(super) wild: HashMap<u32, Vec<Pattern>>,
-    pub(super) marks: Marks,
+    pub(super) turns: Turns,
     /// Whether `latest` updates may wait longer than others before they are written.
     pub(super) defers_latest: bool,
     /// Clients for whom nothing but such updates waits.
-    pub(super) deferred: Touched,
+    pub(super) deferred: Vec<u32>,
 }
 
 /// One topic and who gets it.
@@ -58,12 +57,23 @@ pub(super) struct Entry {
     state: State,
     changes: u64,
     pub(super) members: Vec<Member>,
+    /// The run that its next update may join.
+    pub(super) open: Open,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Member {
     pub(super) client: u32,
     pub(super) view: u32,
+}
+
+/// What it takes to reach the members of a topic.
+pub(super) struct Reaching<'a> {
+    pub(super) clients: &'a Slab<Arc<Client>>,
+    pub(super) turns: &'a mut Turns,
+    pub(super) now: Instant,
+    /// Whom something has reached that must be flushed.
+    pub(super) touched: &'a mut Touched,
 }
 
 /// The two clocks at one moment.
@@ -85,9 +95,9 @@ impl Index {
             topics: Vec::new(),
             exact: HashMap::new(),
             wild: HashMap::new(),
-            marks: Marks::default(),
+            turns: Turns::default(),
             defers_latest: false,
-            deferred: Touched::new(),
+            deferred: Vec::new(),
         }
     }
 
@@ -109,6 +119,7 @@ impl Index {
                 state: State::Down,
                 changes: 0,
                 members: Vec::new(),
+                open: Open::default(),
             });
         }
         let name = slot.topic();
@@ -137,9 +148,10 @@ impl Index {
         if self.entry(slot.id()).is_none() {
             self.discover(slot);
         }
-        let (outlet, clients) = (self.outlet, &self.clients);
+        let Self { outlet, hub, clients, turns, .. } = self;
         let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
-        Some(entry.catch_up(outlet, &self.hub, clients, now, touched))
+        let mut reaching = Reaching { clients, turns, now: now.instant, touched };
+        Some(entry.catch_up(*outlet, hub, now.wall, &mut reaching))
     }
 
     /// The update at the shard's position, where history still has it: what is newer than that has
@@ -193,50 +205,38 @@ impl Index {
     }
 }
 
-impl Entry {
-    fn for_each(
-        &self,
-        clients: &Slab<Arc<Client>>,
-        touched: &mut Touched,
-        act: impl Fn(&Client, u32) -> bool,
-    ) {
-        for member in &self.members {
-            let Some(client) = clients.get(member.client as usize) else {
-                continue;
-            };
-            attempt(client, touched, |client| act(client, member.view));
+impl Reaching<'_> {
+    /// Does something with each member, behind what it was to be offered before.
+    fn each(&mut self, members: &[Member], act: impl Fn(&Client, u32) -> bool) {
+        // What has been handed over must not be added to.
+        self.turns.close_runs();
+        for member in members {
+            let Some(client) = self.clients.get(member.client as usize) else { continue };
+            accept(client, member.client, self.turns, self.now);
+            if guarded(client, |client| act(client, member.view)) == Some(true) {
+                self.touched.push(client.clone());
+            }
         }
     }
+}
 
+impl Entry {
     /// Tells the members a state that they have not been told.
-    pub(super) fn tell(
-        &mut self,
-        clients: &Slab<Arc<Client>>,
-        change: &Arc<StatusChange>,
-        touched: &mut Touched,
-    ) {
+    pub(super) fn tell(&mut self, change: &Arc<StatusChange>, reaching: &mut Reaching<'_>) {
         if change.number <= self.changes {
             return;
         }
         self.changes = change.number;
         if self.state != change.transition.state {
             self.state = change.transition.state;
-            self.for_each(clients, touched, |client, view| client.status(view, change));
+            reaching.each(&self.members, |client, view| client.status(view, change));
         }
     }
 
-    pub(super) fn offer(
-        &mut self,
-        clients: &Slab<Arc<Client>>,
-        issued: &Arc<Issued>,
-        now: Instant,
-        touched: &mut Touched,
-    ) {
+    pub(super) fn offer(&mut self, issued: &Arc<Issued>, reaching: &mut Reaching<'_>) {
         self.position = issued.update.seq;
-        let offer = Offer::new(issued);
-        self.for_each(clients, touched, |client, view| {
-            client.offer(once((view, &offer)), false, now) == Due::Now
-        });
+        let (offer, now) = (Offer::new(issued.clone()), reaching.now);
+        reaching.each(&self.members, |client, view| client.offer(view, &offer, now));
     }
 
     /// Offers what was missed as far as history reaches and announces a gap for the rest.
@@ -244,29 +244,28 @@ impl Entry {
         &mut self,
         outlet: usize,
         hub: &Hub,
-        clients: &Slab<Arc<Client>>,
-        now: Now,
-        touched: &mut Touched,
+        wall: Micros,
+        reaching: &mut Reaching<'_>,
     ) -> Head {
         let position = (!self.members.is_empty()).then_some((hub.epoch(), self.position));
-        let joined = self.slot.join(outlet, position, now.wall);
+        let joined = self.slot.join(outlet, position, wall);
         if position.is_some() {
             let from = self.position + 1;
             let kept = joined.missed.first().map_or(joined.head.seq + 1, |next| next.update.seq);
             if kept > from {
-                self.for_each(clients, touched, |client, view| {
+                reaching.each(&self.members, |client, view| {
                     client.lock().outbox.lose(view, from, kept - 1, GapReason::Lag);
                     client.touch()
                 });
             }
             for issued in &joined.missed {
-                self.offer(clients, issued, now.instant, touched);
+                self.offer(issued, reaching);
             }
         }
         self.position = joined.head.seq;
         let (slot, number) = (self.slot.clone(), joined.head.changes);
         let transition = joined.head.status.clone();
-        self.tell(clients, &Arc::new(StatusChange { slot, number, transition }), touched);
+        self.tell(&Arc::new(StatusChange { slot, number, transition }), reaching);
         joined.head
     }
 }

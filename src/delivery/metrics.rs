@@ -2,14 +2,8 @@
 
 use metrics::{Counter, Gauge};
 
-use super::{
-    tally::{LOSSES, Tally},
-    view::Letter,
-};
-use crate::{
-    telemetry::{Latency, LatencyBatch, Telemetry},
-    units::{Micros, now_us},
-};
+use super::{account::Account, tally::LOSSES};
+use crate::telemetry::{Latency, Telemetry};
 
 /// Handles of one transport.
 pub(super) struct Metrics {
@@ -73,48 +67,24 @@ impl Metrics {
         }
     }
 
-    /// Adds what was gathered since the last report.
-    pub(super) fn report(&self, tally: &mut Tally) {
+    /// Adds what was gathered, and empties it.
+    pub(super) fn report(&self, account: &mut Account) {
+        self.latency.take_in(&mut account.delivery);
+        self.end_to_end.take_in(&mut account.end_to_end);
+        let tally = std::mem::take(&mut account.tally);
         for (counter, amount) in [
-            (&self.offered, &mut tally.offered),
-            (&self.delivered, &mut tally.delivered),
-            (&self.conflated, &mut tally.conflated),
-            (&self.filtered, &mut tally.filtered),
-            (&self.gaps, &mut tally.gaps),
-        ] {
-            if *amount > 0 {
-                counter.increment(std::mem::take(amount));
+            (&self.offered, tally.offered),
+            (&self.delivered, tally.delivered),
+            (&self.conflated, tally.conflated),
+            (&self.filtered, tally.filtered),
+            (&self.gaps, tally.gaps),
+        ]
+        .into_iter()
+        .chain(self.dropped.iter().zip(tally.dropped))
+        {
+            if amount > 0 {
+                counter.increment(amount);
             }
-        }
-        for (counter, amount) in self.dropped.iter().zip(&mut tally.dropped) {
-            if *amount > 0 {
-                counter.increment(std::mem::take(amount));
-            }
-        }
-    }
-
-    /// Takes in the latencies of a flush.
-    pub(super) fn delivered(&self, latencies: &Latencies) {
-        self.latency.take_in(&latencies.delivery);
-        self.end_to_end.take_in(&latencies.end_to_end);
-    }
-}
-
-/// The latencies of one flush. The wall clock is read at most once for it.
-#[derive(Debug, Default)]
-pub(super) struct Latencies {
-    delivery: LatencyBatch,
-    end_to_end: LatencyBatch,
-    now: Option<Micros>,
-}
-
-impl Latencies {
-    /// The kernel took the last byte of `letter` just now.
-    pub(super) fn delivered(&mut self, letter: &Letter) {
-        let now = *self.now.get_or_insert_with(now_us);
-        self.delivery.record(now.saturating_sub(letter.rx));
-        if let Some(ts) = letter.ts {
-            self.end_to_end.record(now.saturating_sub(ts));
         }
     }
 }

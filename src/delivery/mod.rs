@@ -2,6 +2,7 @@
 //! side of the hub. Knows no transport: a transport brings a [`SocketWriter`] and drives a
 //! [`Subscriber`].
 
+mod account;
 mod client;
 mod config;
 mod dispatch;
@@ -18,6 +19,7 @@ mod projection;
 mod reader;
 mod resume;
 mod rows;
+mod run;
 mod shard;
 mod stage;
 mod subscribe;

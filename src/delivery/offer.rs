@@ -20,9 +20,10 @@ use crate::{
 
 /// An update, with what its subscribers have in common: verdicts of filters, numbers of fields, and
 /// letters of every variant that somebody asked for.
-pub(super) struct Offer<'u> {
-    pub(super) issued: &'u Arc<Issued>,
-    verdicts: RefCell<Memo<'u>>,
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) issued: Arc<Issued>,
+    verdicts: RefCell<Memo>,
     numbers: RefCell<Vec<(String, Option<f64>)>>,
     /// Of the frame that every update has from the hub.
     plain: OnceCell<Arc<Letter>>,
@@ -39,11 +40,11 @@ pub(super) struct Variant<'a> {
     pub(super) projection: Option<&'a Projection>,
 }
 
-impl<'u> Offer<'u> {
-    pub(super) fn new(issued: &'u Arc<Issued>) -> Self {
+impl Offer {
+    pub(super) fn new(issued: Arc<Issued>) -> Self {
         Self {
             issued,
-            verdicts: RefCell::new(Memo::new(&issued.update)),
+            verdicts: RefCell::default(),
             numbers: RefCell::default(),
             plain: OnceCell::new(),
             variants: RefCell::default(),
@@ -52,7 +53,7 @@ impl<'u> Offer<'u> {
 
     /// What `filter` makes of it.
     pub(super) fn verdict(&self, filter: &Filter) -> Verdict {
-        self.verdicts.borrow_mut().verdict(filter)
+        self.verdicts.borrow_mut().verdict(filter, &self.issued.update)
     }
 
     /// The number in a field of its `data`.
@@ -69,7 +70,7 @@ impl<'u> Offer<'u> {
     /// Its letter in a variant.
     pub(super) fn letter(&self, variant: Variant<'_>) -> Arc<Letter> {
         let letter = |frame| Arc::new(Letter::new(&self.issued.update, frame));
-        if variant.is_plain(self.issued) {
+        if variant.is_plain(&self.issued) {
             return self.plain.get_or_init(|| letter(self.issued.frame().clone())).clone();
         }
         let key = (variant.format, variant.projection.map(|projection| projection.id));
@@ -81,6 +82,13 @@ impl<'u> Offer<'u> {
         let letter = letter(variant.frame(&self.issued.update, event::update));
         variants.push((key, letter.clone()));
         letter
+    }
+}
+
+impl Variant<'static> {
+    /// The whole update.
+    pub(super) fn bare(format: Format) -> Self {
+        Self { format, projection: None }
     }
 }
 

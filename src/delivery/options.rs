@@ -94,6 +94,14 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Whether every update goes to the client, as the hub made it and without a rest between two.
+    pub(super) fn takes_all(&self) -> bool {
+        self.filter.is_none()
+            && self.min_change.is_none()
+            && self.projection.is_none()
+            && self.interval.is_none()
+    }
+
     /// Checks what was asked.
     ///
     /// # Errors

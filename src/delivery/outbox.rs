@@ -9,6 +9,7 @@
 //! has at most one place for each topic and kind. The control queue is bounded by its user, which
 //! reads no further request while [`Outbox::control_bytes`] is high.
 
+mod direct;
 mod loss;
 mod replay;
 mod wire;
@@ -35,6 +36,7 @@ use crate::{
     market::Pattern,
     protocol::{encoding::Format, event::Notice, params::Mode},
 };
+pub(super) use direct::Packet;
 use wire::Partial;
 
 /// The most frames that are written at once.
@@ -60,6 +62,8 @@ pub(super) struct Subscription {
     pub(super) ledger: Ledger,
     /// Whether the client was told that the filter fails.
     pub(super) failure_told: bool,
+    /// Whether every update goes to the client as it is and at once.
+    pub(super) takes_all: bool,
 }
 
 /// What waits for one client.
@@ -151,32 +155,37 @@ impl Outbox {
         self.held.first().map(|(due, _)| *due)
     }
 
-    /// Offers an update of the topic of `view`. Returns how it is delivered.
-    pub(super) fn offer(&mut self, view: u32, offer: &Offer<'_>, now: Instant) -> Mode {
+    /// How the topic of `view` is delivered.
+    pub(super) fn mode_of(&self, view: u32) -> Option<Mode> {
+        let sub = self.views.get(view as usize)?.sub;
+        self.subs.get(sub as usize).map(|sub| sub.options.mode)
+    }
+
+    /// Offers an update of the topic of `view`.
+    pub(super) fn offer(&mut self, view: u32, offer: &Offer, now: Instant) {
         if self.closed {
-            return Mode::Latest;
+            return;
         }
-        let Some(topic) = self.views.get_mut(view as usize) else { return Mode::Latest };
-        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return Mode::Latest };
+        let Some(topic) = self.views.get_mut(view as usize) else { return };
+        let Some(sub) = self.subs.get_mut(topic.sub as usize) else { return };
         sub.ledger.published += 1;
         sub.ledger.queued += 1;
         self.tally.offered += 1;
         let mode = sub.options.mode;
         if let Some(cursor) = topic.cursor.as_mut().filter(|cursor| cursor.cut.is_none()) {
             cursor.end = offer.issued.update.seq;
-            return mode;
+            return;
         }
         let (key, allowed) = (topic.sub, sub.options.interval.and(topic.next_allowed));
-        let Some(letter) = self.pass(view, key, offer) else { return mode };
+        let Some(letter) = self.pass(view, key, offer) else { return };
         match mode {
             Mode::Every => self.enqueue(view, key, letter),
             Mode::Latest => self.replace(view, key, letter, allowed, now),
         }
-        mode
     }
 
     /// Lets an update that counts as queued through the stages of its subscription.
-    fn pass(&mut self, view: u32, sub: u32, offer: &Offer<'_>) -> Option<Arc<Letter>> {
+    fn pass(&mut self, view: u32, sub: u32, offer: &Offer) -> Option<Arc<Letter>> {
         let format = self.format;
         let owner = self.subs.get_mut(sub as usize)?;
         let topic = self.views.get_mut(view as usize)?;

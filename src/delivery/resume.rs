@@ -98,7 +98,7 @@ impl ClientState {
         match (options.mode, &head.last) {
             (Mode::Latest, Some(last)) => {
                 self.outbox.skip(*view, head.seq - seq - 1);
-                self.outbox.offer(*view, &Offer::new(last), now);
+                self.outbox.offer(*view, &Offer::new(last.clone()), now);
             }
             _ => self.outbox.replay(*view, seq + 1, head.seq),
         }
@@ -107,7 +107,7 @@ impl ClientState {
 
     /// Sets what the stages remember of a topic, when `last` was its last update.
     pub(super) fn remember(&mut self, view: u32, options: &Options, last: Option<&Arc<Issued>>) {
-        let last = last.map(Offer::new);
+        let last = last.cloned().map(Offer::new);
         if let Some(topic) = self.outbox.views.get_mut(view as usize) {
             topic.memory = Memory::new(options, last.as_ref());
         }

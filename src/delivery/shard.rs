@@ -23,13 +23,12 @@ use tokio::{
 };
 
 use super::{
-    client::Client,
+    client::{Client, Desk},
     config::Config,
     index::{Index, Now, Touched},
     options::Options,
     rows::{SubscribeRow, UnsubscribeRow},
     subscribe::{self, SubscriptionLimits, Terms},
-    turns::{Spread, Turns},
 };
 use crate::{
     hub::{Event, Hub},
@@ -43,6 +42,8 @@ const BATCH: usize = 256;
 /// How often events are taken from the channel while clients are being written to: the larger a
 /// batch, the less it costs to pass on, and the longer it waited.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// How often it is looked for what came while events were passed on.
+const LOOKS: usize = 4;
 /// A fault that comes back at once must not take the whole core.
 const RESTART_AFTER: Duration = Duration::from_millis(10);
 
@@ -117,8 +118,10 @@ impl Shard {
         let mut again = false;
         loop {
             let run = async {
-                let turns = if again { self.recover() } else { Turns::default() };
-                self.run(&mut receiver, turns).await;
+                if again {
+                    self.index.lock().recover(Now::read());
+                }
+                self.run(&mut receiver).await;
             };
             if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
                 return;
@@ -129,25 +132,15 @@ impl Shard {
         }
     }
 
-    /// As [`Shard::resync`], and writes to everyone: who was due when the loop panicked is taken
-    /// for due still, and would not be written to by what comes next.
-    fn recover(&self) -> Turns {
-        let mut index = self.index.lock();
-        index.resync(Now::read(), &mut Touched::new());
-        let mut turns = Turns::default();
-        turns.add_wide(index.clients.iter().map(|(_, client)| client.clone()).collect());
-        turns
-    }
-
-    async fn run(&self, receiver: &mut Receiver<Event>, mut turns: Turns) {
-        let mut batch = Vec::with_capacity(BATCH);
+    async fn run(&self, receiver: &mut Receiver<Event>) {
+        let (mut batch, mut desk) = (Vec::with_capacity(BATCH), Desk::default());
         // When the clients that were deferred must be flushed.
         let mut due: Option<Instant> = None;
         let mut looked = Instant::now();
         // Whether the channel has lost something that comes after the batch.
         let mut lagged = false;
         loop {
-            if turns.is_empty() && batch.is_empty() {
+            if batch.is_empty() && self.index.lock().turns.is_empty() {
                 tokio::select! {
                     biased;
                     () = passed(due) => {}
@@ -166,40 +159,20 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
             let now = Instant::now();
+            let mut index = self.index.lock();
             if due.is_some_and(|due| due <= now) {
                 due = None;
-                turns.add_wide(std::mem::take(&mut self.index.lock().deferred));
+                index.end_deferral();
             }
-            if turns.is_empty() || now >= looked + LOOK_EVERY {
+            if index.turns.is_empty() || now >= looked + LOOK_EVERY {
                 looked = now;
-                lagged = lagged || !take_all(receiver, &mut batch);
-                self.dispatch(&mut batch, &mut turns);
-                if lagged && batch.is_empty() {
-                    lagged = false;
-                    turns.add_wide(self.resync());
-                }
-                if due.is_none() && !self.index.lock().deferred.is_empty() {
+                take_in(&mut index, receiver, &mut batch, &mut lagged);
+                if due.is_none() && !index.deferred.is_empty() {
                     due = Some(now + self.latest);
                 }
             }
-            turns.take(now);
+            index.take_turn(&mut desk, now);
         }
-    }
-
-    /// Passes on as much of the batch as takes no longer than a turn.
-    fn dispatch(&self, batch: &mut Vec<Event>, turns: &mut Turns) {
-        let mut touched = Spread::default();
-        let done = self.index.lock().dispatch(batch, Now::read(), &mut touched);
-        batch.drain(..done);
-        turns.add(touched);
-    }
-
-    /// Takes from the rings what the channel has lost.
-    fn resync(&self) -> Touched {
-        tracing::warn!("a shard fell behind and catches up from history");
-        let mut touched = Touched::new();
-        self.index.lock().resync(Now::read(), &mut touched);
-        touched
     }
 
     pub(super) fn attach(&self, client: Arc<Client>) {
@@ -233,7 +206,7 @@ impl Shard {
     }
 
     pub(super) fn unsubscribe(&self, client: &Arc<Client>, text: &str) -> UnsubscribeRow {
-        subscribe::unsubscribe(&mut self.index.lock(), client, text)
+        subscribe::unsubscribe(&mut self.index.lock(), client, text, Now::read())
     }
 }
 
@@ -242,6 +215,29 @@ async fn passed(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment.into()).await,
         None => std::future::pending().await,
+    }
+}
+
+/// Passes on what is in the channel. What has come in the meantime is taken as well, so that what
+/// was published together is written together.
+fn take_in(
+    index: &mut Index,
+    receiver: &mut Receiver<Event>,
+    batch: &mut Vec<Event>,
+    lagged: &mut bool,
+) {
+    for _ in 0..LOOKS {
+        *lagged = *lagged || !take_all(receiver, batch);
+        if batch.is_empty() {
+            break;
+        }
+        let done = index.dispatch(batch, Now::read());
+        batch.drain(..done);
+    }
+    if *lagged && batch.is_empty() {
+        *lagged = false;
+        tracing::warn!("a shard fell behind and catches up from history");
+        index.resync(Now::read());
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) enum Passage {
 
 impl Memory {
     /// At the time of subscribing, when `last` is the topic's last update.
-    pub(super) fn new(options: &Options, last: Option<&Offer<'_>>) -> Self {
+    pub(super) fn new(options: &Options, last: Option<&Offer>) -> Self {
         let matched = match (&options.filter, last) {
             (Some(filter), Some(last)) => last.verdict(filter).passes(),
             _ => false,
@@ -36,7 +36,7 @@ impl Memory {
     }
 
     /// Decides on one update.
-    pub(super) fn judge(&mut self, options: &Options, offer: &Offer<'_>) -> Passage {
+    pub(super) fn judge(&mut self, options: &Options, offer: &Offer) -> Passage {
         if let Some(filter) = &options.filter {
             let verdict = offer.verdict(filter);
             let matched_before = std::mem::replace(&mut self.matched, verdict.passes());

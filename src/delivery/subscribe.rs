@@ -96,6 +96,7 @@ pub(super) fn subscribe(
     };
     let outcome = match client.key.get() {
         Some(&key) => {
+            index.settle(key, now.instant);
             let mut it = Subscribing { index, client, key, asked: &asked, terms, now };
             if asked.pattern.is_wildcard() { it.pattern(touched) } else { it.topic(touched) }
         }
@@ -203,7 +204,12 @@ impl Subscribing<'_> {
 }
 
 /// Ends the subscription of one string. One that the client does not have is no error.
-pub(super) fn unsubscribe(index: &mut Index, client: &Arc<Client>, text: &str) -> UnsubscribeRow {
+pub(super) fn unsubscribe(
+    index: &mut Index,
+    client: &Arc<Client>,
+    text: &str,
+    now: Now,
+) -> UnsubscribeRow {
     let asked = match Asked::read(text) {
         Ok(asked) => asked,
         Err((topic, error)) => {
@@ -215,6 +221,7 @@ pub(super) fn unsubscribe(index: &mut Index, client: &Arc<Client>, text: &str) -
     let Some(&key) = client.key.get() else {
         return row;
     };
+    index.settle(key, now.instant);
     let mut state = client.lock();
     if let Some(sub) = state.find(&asked.pattern) {
         state.outbox.cancel(sub);
@@ -282,6 +289,7 @@ pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
     if !known.is_some_and(|known| Arc::ptr_eq(known, client)) {
         return;
     }
+    index.settle(key, now.instant);
     // What made its state faulty must not keep it here; and this may run while a panic unwinds.
     if catch_unwind(AssertUnwindSafe(|| client.discard(now.instant))).is_err() {
         client.fail();
@@ -332,6 +340,7 @@ impl ClientState {
             matched: 0,
             ledger: Ledger::default(),
             failure_told: false,
+            takes_all: terms.options.takes_all(),
         };
         let sub = u32::try_from(self.outbox.subs.insert(sub)).map_err(|_| gone())?;
         Ok(Put { sub, new: true, changed: true })

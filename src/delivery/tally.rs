@@ -23,6 +23,19 @@ pub(super) const LOSSES: [(Loss, &str); 4] = [
 ];
 
 impl Tally {
+    /// Adds another, and empties it.
+    pub(super) fn take_in(&mut self, other: &mut Self) {
+        let Self { offered, delivered, conflated, filtered, gaps, dropped } = std::mem::take(other);
+        self.offered += offered;
+        self.delivered += delivered;
+        self.conflated += conflated;
+        self.filtered += filtered;
+        self.gaps += gaps;
+        for (sum, lost) in self.dropped.iter_mut().zip(dropped) {
+            *sum += lost;
+        }
+    }
+
     pub(super) fn lose(&mut self, loss: Loss, count: u64) {
         if let Some(dropped) = self.dropped.get_mut(loss as usize) {
             *dropped += count;

@@ -22,6 +22,8 @@ pub(super) struct View {
     pub(super) waiting: u32,
     /// The one waiting update of mode `latest`.
     pub(super) latest: Option<Latest>,
+    /// The place of its update of mode `latest` in the packet that is being made.
+    pub(super) in_packet: Option<u32>,
     /// Whether a [`Token::Snapshot`] of it waits.
     pub(super) snapshot: bool,
     /// A change of freshness that has not been told yet. Its place is a [`Token::Status`].
@@ -147,6 +149,7 @@ impl View {
             sub,
             waiting: 0,
             latest: None,
+            in_packet: None,
             snapshot: false,
             status: None,
             next_allowed: None,

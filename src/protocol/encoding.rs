@@ -74,6 +74,11 @@ impl Format {
             && (self.deflate.is_none() || self.window_for(payload()).is_none())
     }
 
+    /// Whether every JSON message is sent as it is.
+    pub fn is_bare(self) -> bool {
+        self.encoding == Encoding::Json && self.deflate.is_none()
+    }
+
     fn window_for(self, payload: usize) -> Option<Window> {
         self.deflate.filter(|_| payload >= deflate::PAYLOAD_MIN)
     }

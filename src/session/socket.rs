@@ -24,6 +24,13 @@ impl SocketWriter for Writer {
             done => done,
         }
     }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match socket2::SockRef::from(&*self.0).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.try_write(bytes),
+            done => done,
+        }
+    }
 }
 
 /// Sets what the kernel does by default and a market-data stream does not want.

@@ -44,7 +44,7 @@ impl LatencyBatch {
         let us = u64::try_from(us).unwrap_or(0);
         let (mut bucket, above, up_to) = self.last;
         if us <= above || us > up_to {
-            bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+            bucket = bucket_of(us);
             let below = bucket.checked_sub(1).and_then(|below| BOUNDS_US.get(below));
             let bound = BOUNDS_US.get(bucket).copied().unwrap_or(u64::MAX);
             self.last = (bucket, below.copied().unwrap_or(0), bound);
@@ -56,17 +56,39 @@ impl LatencyBatch {
     }
 }
 
+impl LatencyBatch {
+    /// Notes several latencies, of which the least, the most and the sum are known: true. False, and
+    /// nothing is noted, where they do not belong in the same bucket.
+    pub fn record_alike(&mut self, count: u32, [least, most, sum]: [i64; 3]) -> bool {
+        let bucket = |us: i64| bucket_of(u64::try_from(us).unwrap_or(0));
+        if least < 0 || bucket(least) != bucket(most) {
+            return false;
+        }
+        if let Some(counted) = self.counts.get_mut(bucket(least)) {
+            *counted += count;
+        }
+        self.sum_us = self.sum_us.saturating_add(u64::try_from(sum).unwrap_or(0));
+        true
+    }
+}
+
+/// The bucket of a latency.
+fn bucket_of(us: u64) -> usize {
+    BOUNDS_US.partition_point(|bound| *bound < us)
+}
+
 impl Latency {
-    /// Takes in what was noted.
-    pub fn take_in(&self, batch: &LatencyBatch) {
-        let counted = self.0.counts.iter().zip(&batch.counts).filter(|(_, count)| **count > 0);
+    /// Takes in what was noted, and empties the batch.
+    pub fn take_in(&self, batch: &mut LatencyBatch) {
         let mut any = false;
-        for (total, count) in counted {
-            total.fetch_add(u64::from(*count), Ordering::Relaxed);
-            any = true;
+        for (total, count) in self.0.counts.iter().zip(&mut batch.counts) {
+            if *count > 0 {
+                total.fetch_add(u64::from(std::mem::take(count)), Ordering::Relaxed);
+                any = true;
+            }
         }
         if any {
-            self.0.sum_us.fetch_add(batch.sum_us, Ordering::Relaxed);
+            self.0.sum_us.fetch_add(std::mem::take(&mut batch.sum_us), Ordering::Relaxed);
         }
     }
 
@@ -107,7 +129,12 @@ mod tests {
         for us in [-5, 0, 50, 51, 2_500, 2_400, 70_000_000, 80_000_000, 60_000_000] {
             batch.record(us);
         }
-        latency.take_in(&batch);
+        assert!(batch.record_alike(2, [3_000, 5_000, 8_000]));
+        assert!(!batch.record_alike(2, [3_000, 5_001, 8_001]));
+        assert!(!batch.record_alike(2, [-1, 5, 4]));
+        latency.take_in(&mut batch);
+        // It is empty now.
+        latency.take_in(&mut batch);
         let mut out = String::new();
         latency.render(&mut out, "x_seconds", "Some");
         for line in [
@@ -115,10 +142,10 @@ mod tests {
             "x_seconds_bucket{le=\"0.00005\"} 3",
             "x_seconds_bucket{le=\"0.0001\"} 4",
             "x_seconds_bucket{le=\"0.0025\"} 6",
-            "x_seconds_bucket{le=\"60\"} 7",
-            "x_seconds_bucket{le=\"+Inf\"} 9",
-            "x_seconds_sum 210.005001",
-            "x_seconds_count 9",
+            "x_seconds_bucket{le=\"60\"} 9",
+            "x_seconds_bucket{le=\"+Inf\"} 11",
+            "x_seconds_sum 210.013001",
+            "x_seconds_count 11",
         ] {
             assert!(out.lines().any(|found| found == line), "{line} in {out}");
         }

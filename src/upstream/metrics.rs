@@ -126,7 +126,7 @@ impl Metrics {
     pub fn published(&self, us: i64) {
         let mut batch = LatencyBatch::default();
         batch.record(us);
-        self.publish.take_in(&batch);
+        self.publish.take_in(&mut batch);
     }
 
     /// A request failed.

@@ -7,31 +7,32 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use super::operate::Value;
 use crate::market::Decimal;
 
-/// The fields in the order they are sent; a handful, so that a scan finds one fastest.
+/// The fields in the order they are sent; a handful, so that a scan finds one fastest. Their own, so
+/// that they can wait with their update for the subscribers who come later.
 #[derive(Debug, Default)]
-pub(super) struct Fields<'u>(Vec<Field<'u>>);
+pub(super) struct Fields(Vec<Field>);
 
 #[derive(Debug)]
-struct Field<'u> {
-    name: Cow<'u, str>,
-    value: Scalar<'u>,
+struct Field {
+    name: Box<str>,
+    value: Scalar,
     /// The number that a text is, where it is one: read by the first filter that asks.
     number: OnceCell<Option<f64>>,
 }
 
 #[derive(Debug)]
-enum Scalar<'u> {
+enum Scalar {
     Bool(bool),
     Int(i64),
     Double(f64),
-    Text(Cow<'u, str>),
+    Text(Box<str>),
     /// Null or an object or array: a filter sees it as missing.
     Absent,
 }
 
-impl<'u> Fields<'u> {
+impl Fields {
     /// Reads the `data` object. What is no object has no fields: the hub issues objects only.
-    pub(super) fn read(data: &'u [u8]) -> Self {
+    pub(super) fn read(data: &[u8]) -> Self {
         // Checked as UTF-8 once, not string by string.
         let text = str::from_utf8(data).unwrap_or_default();
         serde_json::from_str(text).unwrap_or_default()
@@ -39,7 +40,7 @@ impl<'u> Fields<'u> {
 
     /// The value of a field; `None` where it is missing.
     pub(super) fn get(&self, name: &str) -> Option<Value<'_>> {
-        let field = self.0.iter().find(|field| field.name == name)?;
+        let field = self.0.iter().find(|field| *field.name == *name)?;
         match &field.value {
             Scalar::Bool(value) => Some(Value::Bool(*value)),
             Scalar::Int(value) => Some(Value::Int(*value)),
@@ -62,17 +63,17 @@ fn number(text: &str) -> Option<f64> {
     Decimal::parse(text).ok().map(|decimal| decimal.to_f64())
 }
 
-impl<'de: 'u, 'u> Deserialize<'de> for Fields<'u> {
+impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Object;
         impl<'de> Visitor<'de> for Object {
-            type Value = Fields<'de>;
+            type Value = Fields;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
                 let mut fields = Vec::with_capacity(12);
                 while let Some((Name(name), value)) = map.next_entry()? {
                     fields.push(Field { name, value, number: OnceCell::new() });
@@ -84,10 +85,9 @@ impl<'de: 'u, 'u> Deserialize<'de> for Fields<'u> {
     }
 }
 
-/// A name that borrows where it holds no escape, which `Cow` does not do by itself.
-struct Name<'u>(Cow<'u, str>);
+struct Name(Box<str>);
 
-impl<'de: 'u, 'u> Deserialize<'de> for Name<'u> {
+impl<'de> Deserialize<'de> for Name {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Scalar::deserialize(deserializer)? {
             Scalar::Text(name) => Ok(Self(name)),
@@ -96,7 +96,7 @@ impl<'de: 'u, 'u> Deserialize<'de> for Name<'u> {
     }
 }
 
-impl<'de: 'u, 'u> Deserialize<'de> for Scalar<'u> {
+impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Any)
     }
@@ -105,46 +105,42 @@ impl<'de: 'u, 'u> Deserialize<'de> for Scalar<'u> {
 struct Any;
 
 impl<'de> Visitor<'de> for Any {
-    type Value = Scalar<'de>;
+    type Value = Scalar;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Scalar<'de>, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<Scalar, E> {
         Ok(Scalar::Bool(value))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Scalar<'de>, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<Scalar, E> {
         Ok(Scalar::Int(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Scalar<'de>, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<Scalar, E> {
         Ok(i64::try_from(value).map_or(Scalar::Double(value as f64), Scalar::Int))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Scalar<'de>, E> {
+    fn visit_f64<E>(self, value: f64) -> Result<Scalar, E> {
         Ok(Scalar::Double(value))
     }
 
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Borrowed(text)))
+    fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
+        Ok(Scalar::Text(text.into()))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Scalar<'de>, E> {
-        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
-    }
-
-    fn visit_unit<E>(self) -> Result<Scalar<'de>, E> {
+    fn visit_unit<E>(self) -> Result<Scalar, E> {
         Ok(Scalar::Absent)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar<'de>, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
         Ok(Scalar::Absent)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Scalar, A::Error> {
         while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Scalar::Absent)
     }

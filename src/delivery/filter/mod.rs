@@ -32,6 +32,7 @@ mod operate;
 mod tests;
 
 use std::{
+    cell::OnceCell,
     fmt,
     sync::{
         Arc, Weak,
@@ -93,7 +94,7 @@ impl Filter {
     /// Evaluates one update alone. Where several filters see the same update, [`Memo`] reads its
     /// data and evaluates each filter only once.
     pub fn evaluate(&self, update: &Update) -> Verdict {
-        self.judge(&Scope::new(update))
+        self.judge(&Scope::new(update, &OnceCell::new()))
     }
 
     fn judge(&self, scope: &Scope<'_>) -> Verdict {

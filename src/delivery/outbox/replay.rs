@@ -69,6 +69,7 @@ impl Outbox {
             self.cut(view);
         }
         if let Some(known) = self.subs.get_mut(sub as usize) {
+            known.takes_all = options.takes_all();
             known.options = options.clone();
             known.failure_told = false;
         }
@@ -103,7 +104,7 @@ impl Outbox {
         for issued in kept.iter().take_while(|issued| issued.update.seq <= cursor.end) {
             read += 1;
             cursor.next = issued.update.seq + 1;
-            if let Some(letter) = self.pass(view, cursor.sub, &Offer::new(issued)) {
+            if let Some(letter) = self.pass(view, cursor.sub, &Offer::new(issued.clone())) {
                 let sub = cursor.sub;
                 self.order.insert(at, Token::Update { view, sub, letter, history: true });
                 at += 1;

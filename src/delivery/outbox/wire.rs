@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{Outbox, WINDOW};
 use crate::{
     delivery::{
+        account::Account,
         offer::Variant,
         view::{Latest, Letter, Token},
     },
@@ -40,6 +41,10 @@ impl Next {
 }
 
 impl Partial {
+    pub(super) fn new(next: Next, written: usize) -> Self {
+        Self { next, written }
+    }
+
     /// The subscription that the frame is credited to.
     #[cfg(test)]
     pub(super) fn credited(&self) -> Option<u32> {
@@ -152,13 +157,13 @@ impl Outbox {
         }
     }
 
-    /// The kernel took `bytes` of what [`Outbox::slices`] gave. `delivered` is called for each
-    /// update whose last byte was among them.
+    /// The kernel took `bytes` of what [`Outbox::slices`] gave. Updates whose last byte was among
+    /// them go to the account.
     pub(in crate::delivery) fn taken(
         &mut self,
         mut bytes: usize,
         now: Instant,
-        mut delivered: impl FnMut(&Letter),
+        account: &mut Account,
     ) {
         if let Some(mut part) = self.partial.take() {
             let left = part.left().len();
@@ -168,7 +173,7 @@ impl Outbox {
                 return;
             }
             bytes -= left;
-            self.credit(&part.next, &mut delivered);
+            self.credit(&part.next, account);
         }
         while bytes > 0
             && let Some(next) = self.pop(now)
@@ -179,18 +184,17 @@ impl Outbox {
                 return;
             }
             bytes -= len;
-            self.credit(&next, &mut delivered);
+            self.credit(&next, account);
         }
     }
 
-    fn credit(&mut self, next: &Next, delivered: &mut impl FnMut(&Letter)) {
+    pub(super) fn credit(&mut self, next: &Next, account: &mut Account) {
         if let Next::Letter(letter, Some(sub)) = next {
             if let Some(sub) = self.subs.get_mut(*sub as usize) {
                 sub.ledger.queued -= 1;
                 sub.ledger.delivered += 1;
             }
-            self.tally.delivered += 1;
-            delivered(letter);
+            account.delivered(letter);
         }
     }
 
@@ -218,9 +222,7 @@ impl Outbox {
             Token::Latest { view } => {
                 let topic = self.views.get_mut(view as usize)?;
                 let Latest { letter, sub, .. } = topic.latest.take()?;
-                let interval =
-                    self.subs.get(topic.sub as usize).and_then(|sub| sub.options.interval);
-                topic.next_allowed = interval.map(|interval| now + interval);
+                self.start_interval(view, now);
                 Some(Next::Letter(letter, Some(sub)))
             }
             Token::Ready { frame, .. } => Some(Next::Frame(*frame)),
@@ -228,6 +230,15 @@ impl Outbox {
                 self.order.push_front(lazy);
                 None
             }
+        }
+    }
+
+    /// A `latest` update of the topic is written: the next must not be before the interval is over.
+    pub(super) fn start_interval(&mut self, view: u32, now: Instant) {
+        if let Some(topic) = self.views.get_mut(view as usize) {
+            let owner = self.subs.get(topic.sub as usize);
+            let interval = owner.and_then(|owner| owner.options.interval);
+            topic.next_allowed = interval.map(|interval| now + interval);
         }
     }
 }

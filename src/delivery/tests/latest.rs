@@ -132,10 +132,7 @@ fn latest_updates_may_wait_for_others_and_go_with_what_does_not_wait() {
     assert_eq!(world.got(bot), ["u2", "u3", "u4"]);
     assert!(world.got(people).is_empty());
     assert_eq!(world.index.deferred.len(), 1, "a client is deferred once");
-    let mut deferred = std::mem::take(&mut world.index.deferred);
-    for client in deferred.drain(..) {
-        client.flush(world.now().instant);
-    }
+    world.end_deferral();
     assert_eq!(world.got(people), ["u4"]);
     world.subscribe(people, "price.C-D", &every());
     world.publish("price.A-B", 50);

@@ -212,8 +212,14 @@ fn a_session_that_panics_leaves_its_shard_and_the_others_go_on() {
     // Its account is faulty as well: that what waits is lost is one more panic, while the first
     // unwinds.
     panics.break_socket();
+    let queued =
+        || panics.subscriber.subscriptions().iter().map(|row| row.ledger.queued).sum::<u64>();
+    let deadline = Instant::now() + PATIENCE;
+    while queued() < 1 {
+        assert!(Instant::now() < deadline, "the update does not wait");
+        thread::yield_now();
+    }
     for (_, sub) in &mut panics.subscriber.client.lock().outbox.subs {
-        assert_eq!(sub.ledger.queued, 1);
         sub.ledger.dropped = u64::MAX;
     }
     let seat = shard.delivery.seat(TransportKind::WebSocket).unwrap();

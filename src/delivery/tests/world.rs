@@ -12,11 +12,10 @@ use super::wire::{Message, Wire};
 use crate::{
     delivery::{
         Bounds, Ledger, Options, SubscribeRow, SubscriptionLimits,
-        client::{Client, Flow},
+        client::{Client, Desk, Flow},
         index::{Index, Now, Touched},
         metrics::{Metrics, TransportKind},
         subscribe::{self, Terms},
-        turns::Spread,
     },
     hub::{Config, Event, Hub, Outcome, Trouble},
     market::{Data, Decimal, Reason, Tick, Topic},
@@ -161,7 +160,8 @@ impl World {
 
     pub(super) fn unsubscribe(&mut self, peer: usize, text: &str) {
         let client = self.peers[peer].client.clone();
-        assert!(subscribe::unsubscribe(&mut self.index, &client, text).ok);
+        let now = self.now();
+        assert!(subscribe::unsubscribe(&mut self.index, &client, text, now).ok);
         self.answer(peer);
     }
 
@@ -225,22 +225,32 @@ impl World {
     }
 
     fn dispatch(&mut self, mut events: &[Event]) {
-        let mut touched = Spread::default();
         let now = self.now();
         while !events.is_empty() {
-            events = &events[self.index.dispatch(events, now, &mut touched)..];
+            events = &events[self.index.dispatch(events, now)..];
+            self.take_turns();
         }
-        self.flush(touched.narrow);
-        self.flush(touched.wide);
+    }
+
+    /// `latest` updates have waited long enough.
+    pub(super) fn end_deferral(&mut self) {
+        self.index.end_deferral();
+        self.take_turns();
+    }
+
+    fn take_turns(&mut self) {
+        let (now, mut desk) = (self.now().instant, Desk::default());
+        while !self.index.turns.is_empty() {
+            self.index.take_turn(&mut desk, now);
+        }
     }
 
     /// The channel is overrun: what is in it is lost, and the shard catches up from history.
     pub(super) fn lag(&mut self) {
         while self.outlet.try_recv().is_ok() {}
-        let mut touched = Touched::new();
         let now = self.now();
-        self.index.resync(now, &mut touched);
-        self.flush(touched);
+        self.index.resync(now);
+        self.take_turns();
     }
 
     fn flush(&self, touched: Touched) {

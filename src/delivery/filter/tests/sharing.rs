@@ -49,11 +49,11 @@ fn a_filter_outlives_its_server() {
 fn a_memo_knows_each_filter_apart() {
     let filters = Filters::new();
     let update = price();
-    let mut memo = Memo::new(&update);
+    let mut memo = Memo::default();
     let texts = ["data.price > 1", "data.price > 99999", "data.state > 1", "data.ask > 1"];
     let all = texts.map(|text| filters.compile(text).unwrap());
     for _ in 0..3 {
-        let verdicts = all.each_ref().map(|filter| memo.verdict(filter));
+        let verdicts = all.each_ref().map(|filter| memo.verdict(filter, &update));
         assert!(matches!(
             verdicts,
             [Verdict::True, Verdict::False, Verdict::Error(_), Verdict::False]

@@ -1,0 +1,211 @@
+//! What a client gets, on its way to the socket.
+
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+    time::Instant,
+};
+
+use slab::Slab;
+
+use super::{Client, ClientState, Flow};
+use crate::{
+    delivery::{
+        account::Account,
+        marks::Mark,
+        metrics::Metrics,
+        outbox::{Packet, WINDOW},
+        run::Run,
+    },
+    protocol::params::Mode,
+    units::now_us,
+};
+
+/// How often one flush writes before it lets others go on: 32 times the window.
+const WRITES_PER_FLUSH: usize = 32;
+
+/// What a shard has at hand while it serves one client after another.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Desk {
+    packet: Packet,
+    account: Account,
+    /// Whose account it is: clients of one transport have the same.
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl Desk {
+    /// Tells what was gathered. To be called before the shard turns to something else.
+    pub(in crate::delivery) fn report(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.report(&mut self.account);
+        }
+    }
+
+    fn turn_to(&mut self, metrics: &Arc<Metrics>) {
+        if !self.metrics.as_ref().is_some_and(|known| Arc::ptr_eq(known, metrics)) {
+            self.report();
+            self.metrics = Some(metrics.clone());
+        }
+        // Left over only where the client before has failed.
+        self.packet.clear();
+    }
+}
+
+impl Client {
+    /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
+    /// there is something for it to wait for.
+    pub(in crate::delivery) fn flush(&self, now: Instant) {
+        let mut desk = Desk::default();
+        self.serve(&[], &Slab::new(), false, &mut desk, now);
+        desk.report();
+    }
+
+    /// Offers what is marked and writes what waits, as far as the socket takes it. With `defers`,
+    /// what waits may be `latest` updates alone, and then it is not written: true when a flush of
+    /// them has become due.
+    pub(in crate::delivery) fn serve(
+        &self,
+        marks: &[Mark],
+        runs: &Slab<Run>,
+        defers: bool,
+        desk: &mut Desk,
+        now: Instant,
+    ) -> bool {
+        let mut state = self.lock();
+        if state.corked.is_some() {
+            state.offer(marks, runs, now);
+            return false;
+        }
+        if defers && !state.touched && state.is_latest(marks) {
+            state.offer(marks, runs, now);
+            return !std::mem::replace(&mut state.deferred, true);
+        }
+        desk.turn_to(&self.metrics);
+        (state.touched, state.deferred) = (false, false);
+        let before = state.flow;
+        // Also while the socket takes nothing: a moment that has passed must not be waited for.
+        state.outbox.release(now);
+        let mut rest = marks;
+        while !rest.is_empty() && state.flow.takes() && state.outbox.is_idle() {
+            let Desk { packet, account, .. } = desk;
+            let done = state.outbox.gather(rest, runs, packet, account, now);
+            rest = rest.get(done..).unwrap_or_default();
+            self.write_packet(&mut state, runs, desk, now);
+        }
+        state.offer(rest, runs, now);
+        if state.flow.takes() {
+            self.write_out(&mut state, &mut desk.account, now);
+        }
+        self.settle(&mut state, &mut desk.account, now);
+        let after = state.flow;
+        if after.blocked != before.blocked
+            || after.broken != before.broken
+            || after.next_held != before.next_held
+            || (after.waiting && !after.blocked)
+        {
+            self.wake();
+        }
+        false
+    }
+
+    /// Offers what is marked without writing, for whoever needs it to be behind what was offered.
+    pub(in crate::delivery) fn accept(&self, marks: &[Mark], runs: &Slab<Run>, now: Instant) {
+        self.lock().offer(marks, runs, now);
+    }
+
+    fn write_packet(
+        &self,
+        state: &mut ClientState,
+        runs: &Slab<Run>,
+        desk: &mut Desk,
+        now: Instant,
+    ) {
+        let bytes = desk.packet.bytes(runs);
+        let written =
+            if bytes.is_empty() { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
+        desk.account.written(now_us());
+        state.outbox.settle(&mut desk.packet, runs, written, &mut desk.account, now);
+    }
+
+    fn write_out(&self, state: &mut ClientState, account: &mut Account, now: Instant) {
+        for _ in 0..WRITES_PER_FLUSH {
+            if state.outbox.is_empty() || !state.flow.takes() {
+                break;
+            }
+            state.outbox.prepare(now_us());
+            let mut slices = [IoSlice::new(&[]); WINDOW];
+            let count = state.outbox.slices(&mut slices);
+            if count == 0 {
+                // All that was read from history was filtered; there may be more.
+                continue;
+            }
+            let result = self.writer.try_write_vectored(slices.get(..count).unwrap_or_default());
+            let written = state.flow.note(result, now);
+            if written > 0 {
+                account.written(now_us());
+                state.outbox.taken(written, now, account);
+            }
+        }
+    }
+
+    /// Brings what others read of this client up to date.
+    pub(super) fn settle(&self, state: &mut ClientState, account: &mut Account, now: Instant) {
+        let waiting = !state.outbox.is_empty();
+        if waiting && !state.flow.waiting {
+            state.flow.progress = now;
+        }
+        state.flow.waiting = waiting;
+        state.flow.next_held = state.outbox.next_held();
+        state.flow.control_bytes = state.outbox.control_bytes();
+        account.tally.take_in(&mut state.outbox.tally);
+        let bytes = state.outbox.queued_bytes();
+        if bytes != state.reported_bytes {
+            let change = |from: usize, to: usize| {
+                f64::from(u32::try_from(to.saturating_sub(from)).unwrap_or(u32::MAX))
+            };
+            self.metrics.queue_bytes.increment(change(state.reported_bytes, bytes));
+            self.metrics.queue_bytes.decrement(change(bytes, state.reported_bytes));
+            state.reported_bytes = bytes;
+        }
+    }
+}
+
+impl ClientState {
+    /// Puts what is marked where it waits.
+    fn offer(&mut self, marks: &[Mark], runs: &Slab<Run>, now: Instant) {
+        for mark in marks {
+            for offer in runs.get(mark.run as usize).iter().flat_map(|run| &run.offers) {
+                self.outbox.offer(mark.view, offer, now);
+            }
+        }
+    }
+
+    /// Whether all that is marked is of mode `latest`, and anything is.
+    fn is_latest(&self, marks: &[Mark]) -> bool {
+        !marks.is_empty()
+            && marks.iter().all(|mark| self.outbox.mode_of(mark.view) == Some(Mode::Latest))
+    }
+}
+
+impl Flow {
+    /// Whether it makes sense to write.
+    fn takes(&self) -> bool {
+        !self.blocked && !self.broken
+    }
+
+    /// Notes what became of a write. Returns how many bytes were taken.
+    fn note(&mut self, result: io::Result<usize>, now: Instant) -> usize {
+        match result {
+            Ok(0) => self.broken = true,
+            Ok(bytes) => {
+                self.progress = now;
+                self.said = now;
+                return bytes;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.broken = true,
+        }
+        0
+    }
+}
