@@ -79,7 +79,15 @@ struct Subscribing<'a> {
     now: Now,
 }
 
-/// Subscribes `client` to one string, or replaces the options of a subscription that it has.
+/// The number of a client that the index serves: the place of one that is gone may be another's.
+fn key_of(index: &Index, client: &Arc<Client>) -> Option<u32> {
+    let key = *client.key.get()?;
+    let known = index.clients.get(key as usize)?;
+    Arc::ptr_eq(known, client).then_some(key)
+}
+
+/// Subscribes `client` to one string, or replaces the options of a subscription that it has. One
+/// that the index does not serve, since it is gone, is refused.
 pub(super) fn subscribe(
     index: &mut Index,
     client: &Arc<Client>,
@@ -94,8 +102,8 @@ pub(super) fn subscribe(
             return SubscribeRow { topic, error: Some(error), ..SubscribeRow::default() };
         }
     };
-    let outcome = match client.key.get() {
-        Some(&key) => {
+    let outcome = match key_of(index, client) {
+        Some(key) => {
             index.settle(key, now.instant);
             let mut it = Subscribing { index, client, key, asked: &asked, terms, now };
             if asked.pattern.is_wildcard() { it.pattern(touched) } else { it.topic(touched) }
@@ -218,7 +226,7 @@ pub(super) fn unsubscribe(
     };
     let row =
         UnsubscribeRow { topic: asked.text, canonical: asked.canonical, ok: true, error: None };
-    let Some(&key) = client.key.get() else {
+    let Some(key) = key_of(index, client) else {
         return row;
     };
     index.settle(key, now.instant);
@@ -284,11 +292,7 @@ fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
 
 /// Takes a client out of the index. What waits for it is lost.
 pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
-    let Some(&key) = client.key.get() else { return };
-    let known = index.clients.get(key as usize);
-    if !known.is_some_and(|known| Arc::ptr_eq(known, client)) {
-        return;
-    }
+    let Some(key) = key_of(index, client) else { return };
     index.settle(key, now.instant);
     // What made its state faulty must not keep it here; and this may run while a panic unwinds.
     if catch_unwind(AssertUnwindSafe(|| client.discard(now.instant))).is_err() {
@@ -342,7 +346,7 @@ impl ClientState {
             failure_told: false,
             takes_all: terms.options.takes_all(),
         };
-        let sub = u32::try_from(self.outbox.subs.insert(sub)).map_err(|_| gone())?;
+        let sub = u32::try_from(self.outbox.subs.insert(sub)).map_err(|_| beyond_count())?;
         Ok(Put { sub, new: true, changed: true })
     }
 
@@ -364,5 +368,9 @@ impl ClientState {
 }
 
 fn gone() -> ErrorBody {
-    ErrorBody::new(ErrorCode::Internal, "this session is not registered")
+    ErrorBody::new(ErrorCode::StaleConnection, "this session has ended")
+}
+
+fn beyond_count() -> ErrorBody {
+    ErrorBody::new(ErrorCode::Internal, "more subscriptions than can be counted")
 }

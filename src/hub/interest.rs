@@ -48,6 +48,15 @@ impl Interest {
         topics.into_iter().any(|topic| subscribed.has(topic))
     }
 
+    /// Every string that is subscribed, with how often.
+    #[cfg(test)]
+    pub fn counts(&self) -> std::collections::BTreeMap<String, usize> {
+        let subscribed = self.subscribed.lock();
+        let exact = subscribed.exact.iter().map(|(topic, count)| (topic.to_string(), *count));
+        let wild = subscribed.wild.iter();
+        exact.chain(wild.map(|(pattern, count)| (pattern.to_string(), *count))).collect()
+    }
+
     /// Tells when what is subscribed at all has changed.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()

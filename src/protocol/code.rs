@@ -40,7 +40,7 @@ pub enum ErrorCode {
     Unrecoverable,
     /// The client does not read fast enough.
     SlowConsumer,
-    /// The connection says nothing any more.
+    /// The connection says nothing any more, or has ended.
     StaleConnection,
     /// The server is about to stop.
     Draining,

@@ -37,8 +37,8 @@ impl Default for CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// Whether a poll may go out now. One that may must be told of by [`Self::succeeded`] or
-    /// [`Self::failed`].
+    /// Whether a poll may go out now. One that may must be told of by [`Self::succeeded`],
+    /// [`Self::failed`] or [`Self::withdrawn`].
     ///
     /// # Errors
     /// When it may not, when to ask again.
@@ -68,6 +68,13 @@ impl CircuitBreaker {
             State::HalfOpen => self.open_for = (self.open_for * 2).min(OPEN_LONGEST),
         }
         self.state = State::Open { until: now + self.open_for };
+    }
+
+    /// The poll was not made: a trial may be made from `now` on.
+    pub fn withdrawn(&mut self, now: Instant) {
+        if matches!(self.state, State::HalfOpen) {
+            self.state = State::Open { until: now };
+        }
     }
 
     /// Until when requests are held back, while they are.

@@ -72,6 +72,12 @@ impl Pace {
         }
     }
 
+    /// A poll that was let through has not been made: the next may be at once.
+    pub fn withdrawn(&mut self, now: Instant) {
+        self.breaker.withdrawn(now);
+        self.schedule.at_once(now);
+    }
+
     /// The upstream wants nothing before `until`.
     pub fn hold(&mut self, until: Instant) {
         self.schedule.hold(until);

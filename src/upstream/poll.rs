@@ -7,7 +7,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use self::report::{Report, decode, ends_poll, prepare};
+use self::report::{Report, decode, ends_poll, log_missing, prepare};
 use super::{
     clock::Clock,
     demand::Demand,
@@ -153,7 +153,10 @@ impl Poll {
         self.remembered.keep(&requests);
         let mut report = Report::default();
         for request in &requests {
-            self.afford(request).await;
+            if !self.afford(request).await {
+                report.unwanted = true;
+                break;
+            }
             let answer = self.ask(request).await;
             let taken = match answer {
                 Ok((answer, rx)) if prepared => self.take(provider, request, answer, rx),
@@ -176,10 +179,11 @@ impl Poll {
         report
     }
 
-    /// Waits until the budget has what `request` costs.
-    async fn afford(&mut self, request: &Request) {
+    /// Waits until the budget has what `request` costs, and takes it; not where nobody wants the
+    /// feed any more by then.
+    async fn afford(&mut self, request: &Request) -> bool {
         let Some(share) = self.feed.budget().cloned() else {
-            return;
+            return true;
         };
         let mut turn = pin!(share.turn());
         let _turn = loop {
@@ -187,17 +191,33 @@ impl Poll {
                 Ok(turn) => break turn,
                 Err(_) => self.unaffordable(self.interval, None),
             }
+            if !self.is_wanted_after(Duration::ZERO).await {
+                return false;
+            }
         };
         loop {
             let taken = share.take(request.weight, Instant::now().into_std(), self.clock.now());
-            let Err(wait) = taken else { return };
+            let Err(wait) = taken else { return true };
             // A wait shorter than the interval is pacing, not trouble.
             let trouble = share.trouble();
             if wait >= self.interval || trouble.is_some() {
                 self.unaffordable(wait, trouble.as_deref());
             }
-            sleep(wait).await;
+            if !self.is_wanted_after(wait).await {
+                return false;
+            }
         }
+    }
+
+    /// Waits, and tells whether the feed is still wanted.
+    async fn is_wanted_after(&mut self, wait: Duration) -> bool {
+        let Some(demand) = &mut self.demand else {
+            sleep(wait).await;
+            return true;
+        };
+        let topics = self.publisher.lock().wanted();
+        demand.sleep_until(Instant::now() + wait, &topics).await;
+        !demand.is_gone()
     }
 
     /// The budget does not have what a request costs, for `wait` at least; perhaps for another
@@ -261,7 +281,7 @@ impl Poll {
             published,
             missing: batch.missing,
             next_in: batch.next_in,
-            failure: None,
+            ..Report::default()
         })
     }
 
@@ -300,7 +320,7 @@ impl Poll {
         }
         // Part of a poll does not tell what the whole lacks.
         if prepared && report.failure.is_none() {
-            self.log_missing(report.missing);
+            log_missing(self.feed.name(), &mut self.missing, report.missing);
         }
     }
 
@@ -339,20 +359,6 @@ impl Poll {
         };
         self.publisher.lock().trouble(trouble, now);
     }
-
-    fn log_missing(&mut self, mut missing: Vec<String>) {
-        missing.sort_unstable();
-        if missing == self.missing {
-            return;
-        }
-        let feed = self.feed.name();
-        if missing.is_empty() {
-            tracing::info!(%feed, "nothing is missing any more");
-        } else {
-            tracing::warn!(%feed, missing = missing.join("; "), "not in the answer");
-        }
-        self.missing = missing;
-    }
 }
 
 impl Work for Poll {
@@ -363,6 +369,10 @@ impl Work for Poll {
         loop {
             self.until_due().await;
             let report = self.poll(provider.as_mut(), prepared).await;
+            if report.unwanted {
+                self.pace.withdrawn(Instant::now().into_std());
+                continue;
+            }
             let now_prepared = !prepared && report.answered && report.failure.is_none();
             self.settle(report, prepared);
             if now_prepared {

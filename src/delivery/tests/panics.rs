@@ -1,7 +1,9 @@
 //! A fault in what is kept of one client ends that client alone. Real shards, real threads.
 
 use std::{
+    collections::BTreeMap,
     io::{self, IoSlice},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -232,6 +234,47 @@ fn a_session_that_panics_leaves_its_shard_and_the_others_go_on() {
     assert_eq!(shard.subscriptions(), 1);
     shard.publish(2);
     other.gets(1, 2);
+}
+
+/// What `act` does to a client for whom an update waits, and whose end comes after it panicked.
+fn leaves_no_interest(what: &str, act: impl FnOnce(&Client)) {
+    let shard = Shard::start(Duration::ZERO);
+    let (other, faulty) = (shard.client(), shard.client_with_room(0));
+    shard.publish(1);
+    other.gets(1, 1);
+    assert_eq!(shard.hub.interest().counts(), BTreeMap::from([(TOPIC.to_owned(), 2)]), "{what}");
+    assert!(catch_unwind(AssertUnwindSafe(|| act(&faulty))).is_err(), "{what} does not panic");
+    drop(faulty);
+    assert_eq!(shard.hub.interest().counts(), BTreeMap::from([(TOPIC.to_owned(), 1)]), "{what}");
+    assert_eq!(shard.subscriptions(), 1, "{what}");
+    shard.publish(2);
+    other.gets(1, 2);
+}
+
+#[test]
+fn a_panic_in_subscribing_unsubscribing_or_writing_leaves_no_interest_behind() {
+    let topics = ["price.A-B", "bench.>", TOPIC].map(str::to_owned).to_vec();
+    let asked = Subscribe { topics, ..Subscribe::default() };
+    leaves_no_interest("subscribing", |client| {
+        client.subscriber.subscribe(&asked, &every(), |_| panic!("a fault on purpose"));
+    });
+    leaves_no_interest("writing what a subscription brings", |client| {
+        client.socket.wire.allow(usize::MAX);
+        client.subscriber.writable(Instant::now());
+        client.break_socket();
+        client.subscriber.subscribe(&asked, &every(), |_| frame(Opcode::Text, b"{}"));
+    });
+    leaves_no_interest("unsubscribing", |client| {
+        for (_, sub) in &mut client.subscriber.client.lock().outbox.subs {
+            assert_eq!(sub.ledger.queued, 1);
+            sub.ledger.dropped = u64::MAX;
+        }
+        client.subscriber.unsubscribe(&asked.topics);
+    });
+    leaves_no_interest("writing", |client| {
+        client.break_socket();
+        client.subscriber.writable(Instant::now());
+    });
 }
 
 /// Panics where nobody expects it: outside of what is caught for one client.

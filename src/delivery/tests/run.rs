@@ -300,8 +300,14 @@ impl Run {
         self.note_what_was_read();
     }
 
-    /// Every sum is right, every account balances and says what the model says.
+    /// Every sum is right, every account balances and says what the model says, and what counts as
+    /// wanted is what is subscribed.
     pub(super) fn audit(&self) {
+        let mut wanted = BTreeMap::new();
+        for sub in self.model.clients.iter().flat_map(|client| &client.subs) {
+            *wanted.entry(sub.pattern.clone()).or_default() += 1;
+        }
+        assert_eq!(self.world.hub.interest().counts(), wanted);
         for (peer, subscriber) in self.model.clients.iter().enumerate() {
             assert!(!self.world.flow(peer).broken);
             let state = self.world.client(peer).lock();
@@ -345,6 +351,7 @@ impl Run {
             self.closed.extend(rows.iter().map(|row| row.ledger));
             self.world.disconnect(peer);
         }
+        assert_eq!(self.world.hub.interest().counts(), BTreeMap::new());
         let sum = |of: fn(&Ledger) -> u64| -> [u64; 2] {
             [self.closed.iter().map(of).sum(), self.unsubscribed.iter().map(of).sum()]
         };

@@ -1,7 +1,7 @@
 //! Subscribing, subscribing again, taking over and ending.
 
 use super::world::{LIMITS, ROOMY, World, every, latest, with_snapshot};
-use crate::{delivery::Bounds, market::State};
+use crate::{delivery::Bounds, market::State, protocol::code::ErrorCode};
 
 #[test]
 fn a_snapshot_comes_first_and_then_only_what_is_newer() {
@@ -247,4 +247,41 @@ fn whoever_leaves_and_whoever_ends_a_subscription_leaves_the_others_as_they_were
         assert_eq!(got.len(), 1 + after, "{client}: {got:?}");
         assert_eq!(got.iter().filter(|update| *update == "u1").count(), 1 + usize::from(a_b > 1));
     }
+}
+
+#[test]
+fn a_client_that_is_gone_is_refused_and_nothing_of_it_stays() {
+    let mut world = World::new();
+    let (gone, other) = (world.connect_open(), world.connect_open());
+    world.publish_and_pump("price.A-B", 1);
+    world.subscribe(other, "price.A-B", &every());
+    world.disconnect(gone);
+    let before = world.hub.interest().counts();
+    for text in ["price.A-B", "price.C-D", "price.>"] {
+        let row = world.subscribe(gone, text, &every());
+        assert!(!row.ok, "{text}");
+        assert_eq!(row.error.unwrap().code, ErrorCode::StaleConnection, "{text}");
+        world.unsubscribe(gone, text);
+    }
+    world.disconnect(gone);
+    assert_eq!(world.hub.interest().counts(), before);
+    assert!(world.index.exact.len() == 1 && world.index.wild.is_empty());
+    assert_eq!(world.counter("tickwire_subscriptions", ""), 1);
+}
+
+#[test]
+fn a_client_that_is_gone_does_not_touch_the_one_that_has_got_its_number() {
+    let mut world = World::new();
+    let gone = world.connect_open();
+    world.disconnect(gone);
+    let heir = world.connect_open();
+    assert_eq!(world.client(gone).key, world.client(heir).key);
+    world.subscribe(heir, "price.A-B", &every());
+    assert!(!world.subscribe(gone, "price.A-B", &every()).ok);
+    world.unsubscribe(gone, "price.A-B");
+    world.disconnect(gone);
+    world.publish_and_pump("price.A-B", 2);
+    assert_eq!(world.got(heir), ["u1", "u2"]);
+    assert!(world.got(gone).is_empty());
+    assert_eq!(world.hub.interest().counts().into_values().sum::<usize>(), 1);
 }

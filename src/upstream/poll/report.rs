@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    market::Reason,
+    market::{Reason, Source},
     units::Micros,
     upstream::{
         fetch::{Answer, FetchError},
@@ -20,6 +20,8 @@ pub(super) struct Report {
     pub(super) missing: Vec<String>,
     pub(super) next_in: Option<Duration>,
     pub(super) failure: Option<FetchError>,
+    /// Nobody wanted it any more before all was asked.
+    pub(super) unwanted: bool,
 }
 
 impl Report {
@@ -87,4 +89,18 @@ pub(in crate::upstream) fn decode<T>(
 /// Whether the other requests of a poll would only fail alike.
 pub(in crate::upstream) fn ends_poll(reason: Reason) -> bool {
     !matches!(reason, Reason::Http4xx | Reason::BadBody | Reason::NoData)
+}
+
+/// Logs what an answer lacks where that has changed since `before`.
+pub(super) fn log_missing(feed: &Source, before: &mut Vec<String>, mut missing: Vec<String>) {
+    missing.sort_unstable();
+    if missing == *before {
+        return;
+    }
+    if missing.is_empty() {
+        tracing::info!(%feed, "nothing is missing any more");
+    } else {
+        tracing::warn!(%feed, missing = missing.join("; "), "not in the answer");
+    }
+    *before = missing;
 }

@@ -1,5 +1,6 @@
 mod demand;
 mod doubt;
+mod meetings;
 mod rig;
 
 use std::{sync::atomic::Ordering, time::Duration};

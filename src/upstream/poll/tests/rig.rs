@@ -159,6 +159,11 @@ pub(super) struct Running {
 
 impl Rig {
     pub(super) fn new() -> Self {
+        Self::starting(START)
+    }
+
+    /// As [`Rig::new`], at another time of the wall clock.
+    pub(super) fn starting(start: Micros) -> Self {
         let telemetry = Telemetry::new().unwrap();
         let hub = Arc::new(Hub::new(hub::Config::default(), 1, "e".into(), &telemetry));
         let (trigger, shutdown) = shutdown::channel();
@@ -166,7 +171,7 @@ impl Rig {
         let consolidator = Consolidator::new(hub.clone(), ConsolidateConfig::default(), &feeds);
         Self {
             consolidator: Arc::new(consolidator),
-            clock: Clock::tokio(START),
+            clock: Clock::tokio(start),
             tasks: Tasks::default(),
             hub,
             telemetry,
@@ -201,7 +206,8 @@ impl Rig {
         self.start(name, steps, None, false, Poll::adaptive)
     }
 
-    fn start(
+    /// A feed that `set` has the last word about.
+    pub(super) fn start(
         &self,
         name: &str,
         steps: &[Step],
@@ -264,7 +270,15 @@ impl Rig {
     }
 
     pub(super) fn budget(&self, per_minute: u32) -> Share {
-        let config = BudgetConfig { host: None, per_minute, weight: 1, per_month: None };
+        self.share(BudgetConfig { host: None, per_minute, weight: 1, per_month: None })
+    }
+
+    /// As [`Rig::budget`], with so many units a month as well.
+    pub(super) fn budget_of_month(&self, per_minute: u32, month: u64) -> Share {
+        self.share(BudgetConfig { host: None, per_minute, weight: 1, per_month: Some(month) })
+    }
+
+    fn share(&self, config: BudgetConfig) -> Share {
         let now = Instant::now().into_std();
         Budgets::default().share("host", None, &config, &self.telemetry, now)
     }
