@@ -2,14 +2,14 @@
 
 mod values;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use parking_lot::Mutex;
 use tokio::{
     task::yield_now,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -23,6 +23,7 @@ use super::{
 use crate::{
     hub::{Transport, Trouble},
     market::Reason,
+    units::Micros,
     upstream::{
         clock::Clock,
         feed::Feed,
@@ -179,11 +180,19 @@ impl Line {
     /// Opens a connection when the time has come and the budget has what it costs.
     async fn connect(&mut self) -> Result<(), Down> {
         sleep_until(self.retry.due().into()).await;
-        let Parts { feed, clock, .. } = &self.parts;
+        let Parts { feed, clock, publisher, .. } = &self.parts;
         if let Some(share) = feed.budget() {
-            while let Err(wait) = share.take(0, Instant::now().into_std(), clock.now()) {
-                sleep(wait).await;
-            }
+            let (publisher, outage, patience) = (&publisher, &mut self.outage, self.stale_after);
+            let mut logged = false;
+            let unaffordable = |wait, why: &str| {
+                let due = Instant::now() + wait;
+                // Where it was down before, nothing else would say so.
+                if *outage && !mem::replace(&mut logged, true) {
+                    tracing::warn!(feed = %feed.name(), why, "the stream cannot be connected");
+                }
+                tell_down(feed, publisher, outage, Reason::Budget, why, due, clock.now());
+            };
+            share.afford(0, clock, patience, unaffordable).await;
         }
         if self.provider.is_none() {
             let made = (self.parts.factory)();
@@ -370,21 +379,34 @@ impl Line {
                 }
                 let message = format!("stream: {}", failure.message);
                 feed.metrics().failed(failure.reason);
-                if self.outage {
-                    feed.noted(failure.reason, &message, wall);
-                } else {
-                    let due: Instant = self.retry.due().into();
-                    let retry_at = Some(feed.scheduled(due, due - now));
-                    let reason = failure.reason;
-                    feed.failed(reason, &message, wall);
-                    publisher.lock().trouble(Trouble { reason, retry_at, blocked: false }, wall);
-                    self.outage = true;
-                }
+                let due = self.retry.due().into();
+                let outage = &mut self.outage;
+                tell_down(feed, publisher, outage, failure.reason, &message, due, wall);
             }
         }
         self.hang_up().await;
         good
     }
+}
+
+/// Tells that the stream is down until `due` at least. While it is an `outage` already, polls may
+/// deliver: it is only noted then.
+fn tell_down(
+    feed: &Feed,
+    publisher: &Mutex<Publisher>,
+    outage: &mut bool,
+    reason: Reason,
+    message: &str,
+    due: Instant,
+    now: Micros,
+) {
+    if mem::replace(outage, true) {
+        feed.noted(reason, message, now);
+        return;
+    }
+    let retry_at = Some(feed.expected(due));
+    feed.failed(reason, message, now);
+    publisher.lock().trouble(Trouble { reason, retry_at, blocked: false }, now);
 }
 
 fn too_much() -> FetchError {

@@ -1,3 +1,4 @@
+mod budgeted;
 mod confirming;
 mod failing;
 mod random;
@@ -37,6 +38,10 @@ async fn polls_stand_in_while_the_stream_is_down_and_stop_when_it_is_back() {
     *rig.rest.price.lock() = Some("101");
     rig.venue.refuse(3, Reason::Connect, None);
     drop(venue);
+    elapse(SECOND).await;
+    let report = rig.report();
+    assert_eq!((report.transport, report.interval_ms), (Some(Transport::Ws), 0));
+    assert!(report.next_due.is_some(), "a new connection is due");
     rig.reaches("price.BTC-USDT.x", "101").await;
     let report = rig.report();
     assert_eq!((report.state, report.transport), (State::Live, Some(Transport::Rest)));
