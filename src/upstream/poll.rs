@@ -273,6 +273,8 @@ impl Poll {
         let interval = report.next_in.map_or(self.pace.in_force(), |_| wait);
         let retry_at = self.feed.scheduled(self.pace.due().into(), interval);
         match complaint {
+            // What is passed over confirms nothing.
+            None if report.published.accepted == 0 && report.published.passed_over > 0 => {}
             None => self.feed.recovered(wall),
             Some(complaint) => {
                 self.feed.failed(complaint.reason, &complaint.message, wall);

@@ -134,10 +134,11 @@ impl Peer {
     }
 }
 
-/// The REST side: gives one price of BTC-USDT, or hangs.
+/// The REST side: gives one price of BTC-USDT, perhaps of a time in ms, or hangs.
 #[derive(Default)]
 pub(super) struct Rest {
     pub(super) price: Mutex<Option<&'static str>>,
+    pub(super) close_time: Mutex<Option<Micros>>,
     pub(super) polled: Mutex<Vec<Instant>>,
 }
 
@@ -148,11 +149,16 @@ impl Fetch for Rest {
         _: Option<&'a Validators>,
     ) -> BoxFuture<'a, Result<Answer, FetchError>> {
         self.polled.lock().push(Instant::now());
-        let price = *self.price.lock();
+        let (price, close_time) = (*self.price.lock(), *self.close_time.lock());
         Box::pin(async move {
             let Some(price) = price else { return std::future::pending().await };
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let body = format!(r#"[{{"symbol":"BTCUSDT","price":"{price}"}}]"#);
+            let body = match close_time {
+                None => format!(r#"[{{"symbol":"BTCUSDT","price":"{price}"}}]"#),
+                Some(at) => {
+                    format!(r#"[{{"symbol":"BTCUSDT","lastPrice":"{price}","closeTime":{at}}}]"#)
+                }
+            };
             let validators = Validators::default();
             Ok(Answer { body: Some(body.into()), validators, used: None, date: None })
         })
@@ -181,6 +187,12 @@ impl StreamProvider for Panicky {
     fn read(&mut self, message: &Response) -> Result<Heard, DecodeError> {
         assert_ne!(&message.body[..], b"panic", "on purpose");
         self.0.read(message)
+    }
+    fn marks(&self) -> Marks {
+        self.0.marks()
+    }
+    fn resume(&mut self, marks: &Marks) {
+        self.0.resume(marks);
     }
     fn topics(&self) -> Vec<Topic> {
         self.0.topics()
