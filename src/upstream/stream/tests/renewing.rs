@@ -114,7 +114,8 @@ async fn a_successor_takes_over_only_when_it_has_asked_for_everything() {
     old.price("C299USDT", "7").await;
     rig.reaches("price.C299-USDT.x", "7").await;
     assert_eq!(rig.price("price.C0-USDT.x"), "100");
-    (next.heard().await, next.heard().await);
+    next.heard().await;
+    next.heard().await;
     next.price("C299USDT", "8").await;
     rig.reaches("price.C299-USDT.x", "8").await;
     assert!(old.farewell().await.is_some());
