@@ -46,7 +46,7 @@ async fn venue(acceptor: Option<TlsAcceptor>) -> (u16, Arc<Came>) {
                 }
                 let Some(acceptor) = acceptor else {
                     // It knows nothing of TLS and hangs up.
-                    stream.read(&mut [0; 2048]).await.ok();
+                    stream.read_u8().await.ok();
                     return;
                 };
                 let Ok(stream) = acceptor.accept(stream).await else { return };
