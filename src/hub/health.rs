@@ -35,7 +35,9 @@ pub struct FeedReport {
     pub age_ms: Option<u64>,
     /// When it is asked next: polled, or connected to; none while a stream delivers.
     pub next_due: Option<Micros>,
-    /// Time between polls now in force; 0 while a stream delivers.
+    /// Time between polls now in force, never how long it waits after a failure or for its budget,
+    /// which `next_due` tells; 0 while the values are to come by a stream, as long as no polls stand
+    /// in for it.
     pub interval_ms: u64,
     /// Its circuit breaker.
     pub breaker: Breaker,

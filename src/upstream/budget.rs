@@ -1,5 +1,7 @@
 //! What an upstream still allows: units a minute and a month, shared by the feeds of one host and
-//! key. Pure: time is an argument.
+//! key. Pure: time is an argument; how a feed waits is in `afford`.
+
+mod afford;
 
 use std::{
     sync::Arc,
@@ -8,8 +10,9 @@ use std::{
 
 use metrics::Gauge;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as Queue, OwnedMutexGuard};
+use tokio::sync::Mutex as Queue;
 
+pub use super::credits::{By, Denied};
 use super::{
     config::BudgetConfig,
     credits::{Book, Credits},
@@ -40,11 +43,11 @@ impl Budget {
     /// otherwise never be there.
     ///
     /// # Errors
-    /// How long to wait before asking again, when they are not there.
-    pub fn take(&mut self, units: u32, now: Instant, wall: Micros) -> Result<(), Duration> {
+    /// Why they are not there, and how long to wait before asking again.
+    pub fn take(&mut self, units: u32, now: Instant, wall: Micros) -> Result<(), Denied> {
         let units = units.min(self.minute.per_minute());
         if let Some(wait) = self.held(now) {
-            return Err(wait);
+            return Err(Denied { wait, by: By::Minute });
         }
         if let Some(month) = &self.month {
             month.check(units, wall)?;
@@ -52,12 +55,12 @@ impl Budget {
         let wait = self.minute.wait(units, now);
         if !wait.is_zero() {
             // A rest too small for a timer must not make a busy loop.
-            return Err(wait.max(Duration::from_millis(1)));
+            return Err(Denied { wait: wait.max(Duration::from_millis(1)), by: By::Minute });
+        }
+        if let Some(month) = &self.month {
+            month.spend(units, wall)?;
         }
         self.minute.spend(units, now);
-        if let Some(month) = &self.month {
-            month.spend(units);
-        }
         Ok(())
     }
 
@@ -169,17 +172,11 @@ impl Entry {
 }
 
 impl Share {
-    /// Waits for this feed's turn to take: the feeds of a budget take in the order in which they
-    /// ask, so that none is left with nothing by others that ask more often, or for less.
-    pub fn turn(&self) -> impl Future<Output = OwnedMutexGuard<()>> + use<> {
-        self.queue.clone().lock_owned()
-    }
-
     /// Takes what a request costs: `weight` units, or what the configuration says where that is 0.
     ///
     /// # Errors
-    /// How long to wait before asking again, when it is not there.
-    pub fn take(&self, weight: u32, now: Instant, wall: Micros) -> Result<(), Duration> {
+    /// Why it is not there, and how long to wait before asking again.
+    pub fn take(&self, weight: u32, now: Instant, wall: Micros) -> Result<(), Denied> {
         let units = if weight == 0 { self.weight } else { weight };
         let mut budget = self.budget.lock();
         let taken = budget.take(units, now, wall);
@@ -232,7 +229,7 @@ mod tests {
         let (one, two, other) = (share(None, 3), share(None, 2), share(Some(&key), 4));
         assert_eq!(one.take(0, now, 0), Ok(()));
         assert_eq!(two.take(0, now, 0), Ok(()));
-        assert_eq!(one.take(0, now, 0), Err(18 * SECOND));
+        assert_eq!(one.take(0, now, 0), Err(Denied { wait: 18 * SECOND, by: By::Minute }));
         assert_eq!(other.take(0, now, 0), Ok(()));
         assert_eq!(other.report(now, 0).host, "binance#2");
         let text = telemetry.render();
@@ -248,9 +245,10 @@ mod tests {
         // 30 January 1970 and two days later.
         assert_eq!(budget.take(2, now, 29 * day), Ok(()));
         assert_eq!(budget.report(now, 29 * day).per_month_remaining, Some(0));
-        assert_eq!(budget.take(1, now, 29 * day), Err(2 * 86_400 * SECOND));
+        let spent = Err(Denied { wait: 2 * 86_400 * SECOND, by: By::Month });
+        assert_eq!(budget.take(1, now, 29 * day), spent);
         assert_eq!(budget.take(1, now, 31 * day), Ok(()));
-        assert_eq!(budget.take(2, now, 29 * day), Err(2 * 86_400 * SECOND));
+        assert_eq!(budget.take(2, now, 29 * day), spent);
     }
 
     #[test]
@@ -262,7 +260,7 @@ mod tests {
         budget.observe_used(0, now);
         assert_eq!(budget.report(now, 0).remaining, 10);
         budget.observe_used(1_000, now);
-        assert_eq!(budget.take(1, now, 0), Err(60 * SECOND));
+        assert_eq!(budget.take(1, now, 0), Err(Denied { wait: 60 * SECOND, by: By::Minute }));
     }
 
     #[test]
@@ -271,7 +269,8 @@ mod tests {
         let mut budget = Budget::new("h".into(), 60, None, now);
         budget.hold(now + 5 * SECOND);
         budget.hold(now + 3 * SECOND);
-        assert_eq!(budget.take(1, now + SECOND, 0), Err(4 * SECOND));
+        let held = Err(Denied { wait: 4 * SECOND, by: By::Minute });
+        assert_eq!(budget.take(1, now + SECOND, 0), held);
         assert_eq!(budget.take(1, now + 5 * SECOND, 0), Ok(()));
     }
 }

@@ -64,6 +64,27 @@ impl Demand {
         }
     }
 
+    /// Waits until nobody has subscribed to `topics` for longer than the grace.
+    pub async fn gone(&mut self, topics: &[Topic]) {
+        loop {
+            self.look(topics);
+            let end = match self.interest {
+                Interest::None => return,
+                Interest::Some => None,
+                Interest::Until(end) => Some(end + GRACE),
+            };
+            tokio::select! {
+                () = passed(end) => return,
+                changed = self.changes.changed() => {
+                    if changed.is_err() {
+                        // The hub ends with the server: nothing changes any more.
+                        return passed(end).await;
+                    }
+                }
+            }
+        }
+    }
+
     /// Waits until somebody subscribes to one of `topics`.
     pub async fn come(&mut self, topics: &[Topic]) {
         loop {
@@ -83,5 +104,13 @@ impl Demand {
             (false, Interest::Some) => Interest::Until(Instant::now()),
             (false, before) => before,
         };
+    }
+}
+
+/// Waits until a moment has passed; without one, for ever.
+async fn passed(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }

@@ -34,6 +34,13 @@ pub struct Identity {
     pub stale_after: Micros,
 }
 
+impl Identity {
+    /// Time between polls while its values come by `transport`: a stream is not polled.
+    fn interval_by(&self, transport: Option<Transport>) -> Duration {
+        if transport == Some(Transport::Ws) { Duration::ZERO } else { self.interval }
+    }
+}
+
 /// One feed.
 pub struct Feed {
     identity: Identity,
@@ -86,7 +93,7 @@ impl Feed {
         let inner = Inner {
             last_success: None,
             next_due: None,
-            interval: identity.interval,
+            interval: identity.interval_by(identity.transport),
             transport: identity.transport,
             breaker: Breaker::Closed,
             paused: false,
@@ -197,10 +204,7 @@ impl Feed {
         let mut inner = self.inner.lock();
         inner.transport = Some(transport);
         inner.next_due = None;
-        inner.interval = match transport {
-            Transport::Rest => self.identity.interval,
-            Transport::Ws => Duration::ZERO,
-        };
+        inner.interval = self.identity.interval_by(Some(transport));
     }
 
     /// The breaker's state; logged when it opens after having been closed.
@@ -220,11 +224,15 @@ impl Feed {
     /// The next poll comes at `due`; `interval` is the time between polls now in force. Returns
     /// `due` on the wall clock.
     pub fn scheduled(&self, due: Instant, interval: Duration) -> Micros {
+        self.inner.lock().interval = interval;
+        self.expected(due)
+    }
+
+    /// The next attempt, of whatever kind, comes at `due`. Returns that on the wall clock.
+    pub fn expected(&self, due: Instant) -> Micros {
         let wait = due.saturating_duration_since(Instant::now());
         let due = self.clock.now().saturating_add(Span(wait).as_us());
-        let mut inner = self.inner.lock();
-        inner.next_due = Some(due);
-        inner.interval = interval;
+        self.inner.lock().next_due = Some(due);
         due
     }
 

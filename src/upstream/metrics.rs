@@ -105,7 +105,10 @@ impl Metrics {
             ("tickwire_upstream_restarts_total", "Feeds restarted after a panic"),
             ("tickwire_upstream_skipped_total", "Synthetic updates that came too late to be made"),
             ("tickwire_upstream_reconnects_total", "Streams connected again after the first time"),
-            ("tickwire_upstream_ignored_total", "Readings of a stream that came out of order"),
+            (
+                "tickwire_upstream_ignored_total",
+                "Readings of a stream that came out of order or are older than what came another way",
+            ),
             ("tickwire_upstream_stream_connected", "Whether the connection of a stream stands"),
             ("tickwire_feed_age_seconds", "Time since a feed delivered last, or since the start"),
             (

@@ -2,10 +2,10 @@
 
 pub(super) mod report;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use self::report::{Report, decode, ends_poll, log_missing, prepare};
 use super::{
@@ -185,48 +185,25 @@ impl Poll {
         let Some(share) = self.feed.budget().cloned() else {
             return true;
         };
-        let mut turn = pin!(share.turn());
-        let _turn = loop {
-            match timeout(self.interval, turn.as_mut()).await {
-                Ok(turn) => break turn,
-                Err(_) => self.unaffordable(self.interval, None),
-            }
-            if !self.is_wanted_after(Duration::ZERO).await {
-                return false;
-            }
+        let (feed, clock, publisher) = (&self.feed, &self.clock, &self.publisher);
+        let (breaker, interval) = (self.pace.breaker(), self.pace.in_force());
+        let unaffordable = |wait, why: &str| {
+            let now = clock.now();
+            let retry_at = feed.scheduled(Instant::now() + wait, interval);
+            feed.failed(Reason::Budget, why, now);
+            publisher.lock().trouble(unconfirmed(breaker, Reason::Budget, retry_at), now);
         };
-        loop {
-            let taken = share.take(request.weight, Instant::now().into_std(), self.clock.now());
-            let Err(wait) = taken else { return true };
-            // A wait shorter than the interval is pacing, not trouble.
-            let trouble = share.trouble();
-            if wait >= self.interval || trouble.is_some() {
-                self.unaffordable(wait, trouble.as_deref());
-            }
-            if !self.is_wanted_after(wait).await {
-                return false;
-            }
-        }
-    }
-
-    /// Waits, and tells whether the feed is still wanted.
-    async fn is_wanted_after(&mut self, wait: Duration) -> bool {
+        let afforded = share.afford(request.weight, clock, self.interval, unaffordable);
         let Some(demand) = &mut self.demand else {
-            sleep(wait).await;
+            afforded.await;
             return true;
         };
-        let topics = self.publisher.lock().wanted();
-        demand.sleep_until(Instant::now() + wait, &topics).await;
-        !demand.is_gone()
-    }
-
-    /// The budget does not have what a request costs, for `wait` at least; perhaps for another
-    /// `reason` than that it is spent.
-    fn unaffordable(&self, wait: Duration, reason: Option<&str>) {
-        let now = self.clock.now();
-        let retry_at = self.feed.scheduled(Instant::now() + wait, wait);
-        self.feed.failed(Reason::Budget, reason.unwrap_or("the budget is spent"), now);
-        self.trouble(Reason::Budget, retry_at, now);
+        let topics = publisher.lock().wanted();
+        tokio::select! {
+            biased;
+            () = afforded => true,
+            () = demand.gone(&topics) => false,
+        }
     }
 
     async fn ask(&mut self, request: &Request) -> Result<(Answer, Micros), FetchError> {
@@ -310,6 +287,8 @@ impl Poll {
         let interval = report.next_in.map_or(self.pace.in_force(), |_| wait);
         let retry_at = self.feed.scheduled(self.pace.due().into(), interval);
         match complaint {
+            // What is passed over confirms nothing.
+            None if report.published.accepted == 0 && report.published.passed_over > 0 => {}
             None => self.feed.recovered(wall),
             Some(complaint) => {
                 self.feed.failed(complaint.reason, &complaint.message, wall);
@@ -329,8 +308,8 @@ impl Poll {
         let (now, wall) = (Instant::now(), self.clock.now());
         self.pace.failed(now.into_std(), rand::random());
         self.obey(Some(failure), now);
-        let wait = self.pace.due().saturating_duration_since(now.into_std());
-        let retry_at = self.feed.scheduled(self.pace.due().into(), wait);
+        // How long it waits is told by when it is due: nobody is asked at that interval.
+        let retry_at = self.feed.scheduled(self.pace.due().into(), self.pace.in_force());
         self.feed.failed(failure.reason, &failure.message, wall);
         self.feed.breaker(self.pace.breaker(), wall);
         self.trouble(failure.reason, retry_at, wall);
@@ -351,14 +330,15 @@ impl Poll {
     /// Tells the feed's topics that they could not be confirmed; they are down at once while the
     /// breaker is open.
     fn trouble(&self, reason: Reason, retry_at: Micros, now: Micros) {
-        let blocked = self.pace.breaker() == Breaker::Open;
-        let trouble = Trouble {
-            reason: if blocked { Reason::BreakerOpen } else { reason },
-            retry_at: Some(retry_at),
-            blocked,
-        };
+        let trouble = unconfirmed(self.pace.breaker(), reason, retry_at);
         self.publisher.lock().trouble(trouble, now);
     }
+}
+
+fn unconfirmed(breaker: Breaker, reason: Reason, retry_at: Micros) -> Trouble {
+    let blocked = breaker == Breaker::Open;
+    let reason = if blocked { Reason::BreakerOpen } else { reason };
+    Trouble { reason, retry_at: Some(retry_at), blocked }
 }
 
 impl Work for Poll {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Deps,
-    budget::Share,
+    budget::{Denied, Share},
     build::{self, Builder, Kind, Runner},
     clock::Clock,
     config::{FeedConfig, Setting},
@@ -277,7 +277,7 @@ impl<'a> Asking<'a> {
     /// Waits until the budget has what `request` costs.
     async fn afford(&self, request: &Request) -> Result<(), FetchError> {
         let Some(share) = &self.share else { return Ok(()) };
-        while let Err(wait) =
+        while let Err(Denied { wait, .. }) =
             share.take(request.weight, Instant::now().into_std(), self.clock.now())
         {
             if wait > BUDGET_WAIT_MAX {

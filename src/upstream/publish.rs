@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     consolidate::Consolidator,
     feed::Feed,
-    validate::{Fault, Validator},
+    validate::{Fault, Validator, Way},
 };
 use crate::{
     hub::{Hub, Outcome, Trouble},
@@ -34,6 +34,8 @@ pub struct Published {
     pub changed: usize,
     /// Held back.
     pub quarantined: usize,
+    /// Older than what came by a stream before, and passed over.
+    pub passed_over: usize,
 }
 
 impl Publisher {
@@ -72,8 +74,13 @@ impl Publisher {
     /// Publishes what is valid of `ticks`, which came with an answer at `rx`.
     pub fn publish(&mut self, ticks: &[Tick], rx: Micros) -> Published {
         self.validator.next_answer();
+        self.validator.comes_by(Way::Answers);
         let mut published = Published::default();
         for tick in ticks {
+            if self.validator.is_behind(tick) {
+                published.passed_over += 1;
+                continue;
+            }
             match self.publish_checked(tick, rx) {
                 Ok(outcome) => {
                     published.accepted += 1;
@@ -92,6 +99,24 @@ impl Publisher {
     pub fn publish_one(&mut self, tick: &Tick, rx: Micros) -> Result<Outcome, Fault> {
         self.validator.next_answer();
         self.publish_checked(tick, rx)
+    }
+
+    /// Publishes a tick that came at `rx` by the stream's connection of number `connection`; `None`
+    /// where it is passed over, since a newer one came by another connection or an answer.
+    ///
+    /// # Errors
+    /// The fault for which it is held back.
+    pub fn publish_streamed(
+        &mut self,
+        tick: &Tick,
+        connection: u64,
+        rx: Micros,
+    ) -> Result<Option<Outcome>, Fault> {
+        self.validator.comes_by(Way::Connection(connection));
+        if self.validator.is_behind(tick) {
+            return Ok(None);
+        }
+        self.publish_one(tick, rx).map(Some)
     }
 
     fn publish_checked(&mut self, tick: &Tick, rx: Micros) -> Result<Outcome, Fault> {

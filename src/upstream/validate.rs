@@ -68,6 +68,18 @@ impl Fault {
     }
 }
 
+/// How readings come to a feed. Each way has a time of its own: two of them may lag behind their
+/// venue by different spans, or date by different rules, so that only what comes by the same one is
+/// out of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// By answers, or as a client says it.
+    #[default]
+    Answers,
+    /// By the connection of this number.
+    Connection(u64),
+}
+
 /// Remembers, for each topic of a feed, what was accepted last.
 #[derive(Debug)]
 pub struct Validator {
@@ -75,6 +87,8 @@ pub struct Validator {
     seen: HashMap<Topic, Seen>,
     /// The number of the answer that is being checked.
     answer: u64,
+    /// How it comes.
+    way: Way,
     hasher: RandomState,
 }
 
@@ -82,6 +96,8 @@ pub struct Validator {
 struct Seen {
     price: Option<Decimal>,
     ts: Option<Micros>,
+    /// How the tick of that time came.
+    way: Way,
     /// A price beyond the bound, and the answer it came in, which waits for another answer with
     /// one like it.
     suspect: Option<(Decimal, u64)>,
@@ -92,12 +108,33 @@ struct Seen {
 impl Validator {
     /// Nothing accepted yet: the first value of a topic is taken as it is.
     pub fn new(jump_max_pct: f64) -> Self {
-        Self { jump_max_pct, seen: HashMap::new(), answer: 0, hasher: RandomState::new() }
+        Self {
+            jump_max_pct,
+            seen: HashMap::new(),
+            answer: 0,
+            way: Way::default(),
+            hasher: RandomState::new(),
+        }
     }
 
     /// What is checked from now on comes from another answer.
     pub fn next_answer(&mut self) {
         self.answer += 1;
+    }
+
+    /// What is checked from now on comes by `way`.
+    pub fn comes_by(&mut self, way: Way) {
+        self.way = way;
+    }
+
+    /// Whether `tick` is dated before what has been accepted by another way: that is no fault, and
+    /// nothing to replace what is newer. It is to be passed over.
+    pub fn is_behind(&self, tick: &Tick) -> bool {
+        let Some(seen) = self.seen.get(&tick.topic).filter(|seen| seen.way != self.way) else {
+            return false;
+        };
+        let (Some(ts), Some(last)) = (tick.ts, seen.ts) else { return false };
+        (EARLIEST..last).contains(&ts)
     }
 
     /// Accepts `tick` and remembers it.
@@ -134,7 +171,9 @@ impl Validator {
             seen.accept(price, self.jump_max_pct, self.answer)?;
         }
         seen.last = Some((self.answer, data));
-        seen.ts = tick.ts.or(seen.ts);
+        if tick.ts.is_some() {
+            (seen.ts, seen.way) = (tick.ts, self.way);
+        }
         Ok(())
     }
 }
@@ -259,6 +298,25 @@ mod tests {
         let ahead = validator.check(&tick("5", Some(now + AHEAD_MAX + 1)), now);
         assert_eq!(ahead, Err(Fault::Future));
         assert_eq!(validator.check(&tick("5", Some(now + 1)), now), Ok(()));
+    }
+
+    #[test]
+    fn what_comes_by_another_way_is_passed_over_while_it_is_behind_and_is_no_fault() {
+        let mut validator = Validator::new(50.0);
+        validator.comes_by(Way::Connection(1));
+        assert_eq!(validator.check(&tick("5", Some(NOW)), NOW), Ok(()));
+        assert!(!validator.is_behind(&tick("5", Some(NOW - 1))), "out of order, rather");
+        for way in [Way::Answers, Way::Connection(2)] {
+            validator.comes_by(way);
+            assert!(validator.is_behind(&tick("5", Some(NOW - 1))));
+            assert!(!validator.is_behind(&tick("5", Some(NOW))));
+            assert!(!validator.is_behind(&tick("5", Some(0))), "a wrong unit is a fault");
+            assert!(!validator.is_behind(&tick("5", None)));
+        }
+        validator.next_answer();
+        assert_eq!(validator.check(&tick("6", Some(NOW + 1)), NOW), Ok(()));
+        assert!(!validator.is_behind(&tick("5", Some(NOW))));
+        assert_eq!(validator.check(&tick("5", Some(NOW)), NOW), Err(Fault::OutOfOrder));
     }
 
     #[test]

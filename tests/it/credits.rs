@@ -55,7 +55,7 @@ async fn what_is_spent_of_a_month_stays_spent_over_a_restart() {
         let feed = feed(&server, "the end of the month", spent).await;
         assert_eq!(
             (left(&feed), &feed["last_error"]["message"]),
-            (0, &"the budget is spent".into())
+            (0, &"the month's budget is spent".into())
         );
         // The next request comes when the next month does; the second start makes none.
         assert!(feed["next_due"].as_i64() > feed["last_error"]["at"].as_i64());

@@ -4,6 +4,7 @@ mod cases;
 mod memory;
 mod servers;
 mod tls;
+mod wss;
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -95,6 +95,36 @@ async fn a_client_gets_polled_values_while_the_stream_is_down() {
 }
 
 #[tokio::test]
+async fn a_client_gets_each_value_once_and_without_a_break_while_a_stream_is_renewed() {
+    let (mut venue, upstream) = (Venue::start().await, Upstream::start().await);
+    let server = streaming(&venue, &upstream, &["BTC-USDT"]).start().await;
+    let mut old = venue.connection().await;
+    old.price("BTCUSDT", "100").await;
+    let mut client = server.client().await;
+    client.subscribe(&["price.BTC-USDT.x"], json!({"mode": "every"})).await;
+    until(&mut client, "100", &[]).await;
+    let polls = upstream.polls();
+
+    old.say(r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}"#).await;
+    let mut new = venue.connection().await;
+    assert!(new.text().await.contains("btcusdt@miniTicker"));
+    let mut before = "100".to_owned();
+    for number in 1..=5 {
+        let price = format!("100.{number}");
+        old.price("BTCUSDT", &price).await;
+        let event = until(&mut client, &price, &[&before]).await;
+        assert_eq!(event["seq"], number + 1, "{event}");
+        before = price;
+    }
+    new.price("BTCUSDT", "101").await;
+    let event = until(&mut client, "101", &[&before]).await;
+    assert_eq!(event["seq"], 7, "{event}");
+    assert!(old.closes().await, "the old connection is closed as one should be");
+    assert_eq!(upstream.polls(), polls);
+    transport(&server, "ws").await;
+}
+
+#[tokio::test]
 async fn a_venue_that_refuses_the_handshake_is_left_alone_for_as_long_as_it_asks() {
     let (mut venue, upstream) = (Venue::start().await, Upstream::start().await);
     venue.refuse("HTTP/1.1 429 Slow\r\nretry-after: 3\r\ncontent-length: 0\r\n\r\n");

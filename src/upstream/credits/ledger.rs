@@ -99,14 +99,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// Spends units for which [`Ledger::check`] has just allowed. Wants the next block when half
-    /// of this one is left, so that hardly any request waits for it.
-    pub fn spend(&mut self, units: u64) {
+    /// Spends `units` if they may be spent at `wall`: what was allowed before may not be any more.
+    /// Wants the next block when half of this one is left, so that hardly any request waits for it.
+    ///
+    /// # Errors
+    /// Why nothing is spent.
+    pub fn spend(&mut self, units: u64, wall: Micros) -> Result<(), Refusal> {
+        self.check(units, wall)?;
         self.used = self.used.saturating_add(units);
         let ahead = self.secured.saturating_sub(self.used);
         if self.block.is_some_and(|block| ahead <= block / 2) {
             self.reserve(0);
         }
+        Ok(())
     }
 
     fn reserve(&mut self, least: u64) {

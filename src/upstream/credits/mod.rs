@@ -31,6 +31,26 @@ const UNSECURED_RETRY: Duration = Duration::from_millis(10);
 /// and while they cannot be written.
 const FAILING_RETRY: Duration = Duration::from_secs(1);
 
+/// Units that may not be spent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Denied {
+    /// How long to wait before asking again.
+    pub wait: Duration,
+    /// What denies them.
+    pub by: By,
+}
+
+/// What denies units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The minute, or the upstream, which wants to be left alone: whoever asks next is denied too.
+    Minute,
+    /// The month has not so many left. A request that costs less may still be possible.
+    Month,
+    /// The month has them, but they are not written as spent yet.
+    Disk,
+}
+
 /// What budgets and the task that writes have in common.
 #[derive(Debug, Default)]
 struct Desk {
@@ -66,24 +86,37 @@ impl Credits {
     /// Whether `units` may be spent at `wall`.
     ///
     /// # Errors
-    /// How long to wait before asking again, when they may not.
-    pub fn check(&self, units: u32, wall: Micros) -> Result<(), Duration> {
+    /// Why they may not.
+    pub fn check(&self, units: u32, wall: Micros) -> Result<(), Denied> {
         let checked = self.ledger.lock().check(units.into(), wall);
-        checked.map_err(|refusal| match refusal {
-            Refusal::Spent => calendar::until_next_month(wall),
-            Refusal::Unsecured => {
-                self.desk.wake.notify_one();
-                if self.desk.failing.lock().is_some() { FAILING_RETRY } else { UNSECURED_RETRY }
-            }
-        })
+        checked.map_err(|refusal| self.denied(refusal, wall))
     }
 
-    /// Spends units for which [`Credits::check`] has just allowed.
-    pub fn spend(&self, units: u32) {
-        let mut ledger = self.ledger.lock();
-        ledger.spend(units.into());
-        if ledger.wants() {
+    /// Spends `units` at `wall`, if they may be spent: nothing comes between the question and the
+    /// deed, so that a count that is written in the end holds all that was spent.
+    ///
+    /// # Errors
+    /// Why nothing is spent.
+    pub fn spend(&self, units: u32, wall: Micros) -> Result<(), Denied> {
+        let (spent, wants) = {
+            let mut ledger = self.ledger.lock();
+            (ledger.spend(units.into(), wall), ledger.wants())
+        };
+        if wants {
             self.desk.wake.notify_one();
+        }
+        spent.map_err(|refusal| self.denied(refusal, wall))
+    }
+
+    fn denied(&self, refusal: Refusal, wall: Micros) -> Denied {
+        match refusal {
+            Refusal::Spent => Denied { wait: calendar::until_next_month(wall), by: By::Month },
+            Refusal::Unsecured => {
+                self.desk.wake.notify_one();
+                let failing = self.desk.failing.lock().is_some();
+                let wait = if failing { FAILING_RETRY } else { UNSECURED_RETRY };
+                Denied { wait, by: By::Disk }
+            }
         }
     }
 

@@ -31,6 +31,7 @@ impl Report {
         self.published.accepted += part.published.accepted;
         self.published.changed += part.published.changed;
         self.published.quarantined += part.published.quarantined;
+        self.published.passed_over += part.published.passed_over;
         self.missing.extend(part.missing);
         self.next_in = match (self.next_in, part.next_in) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -52,7 +53,7 @@ impl Report {
         }
         match self.published {
             _ if !prepared => None,
-            Published { accepted: 1.., .. } => None,
+            Published { accepted: 1.., .. } | Published { passed_over: 1.., .. } => None,
             Published { quarantined: 0, .. } => {
                 Some(FetchError::new(Reason::NoData, "the answer holds nothing that was asked for"))
             }

@@ -75,6 +75,8 @@ async fn failures_back_off_then_open_the_breaker_for_ever_longer() {
         assert!((least..=least + 33.0).contains(gap), "{gaps:?}");
     }
     assert!(feed.script.calls() < 20);
+    // How long it waits is no interval.
+    assert_eq!(feed.feed.report(rig.clock.now()).interval_ms, 2_000);
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@
 //! ones of Binance have no number: a lost one cannot be seen, and the next puts it right, as each
 //! holds the whole.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{DecodeError, Response, binance, coinbase, kraken};
 use crate::{
@@ -82,6 +82,9 @@ impl Heard {
     }
 }
 
+/// The numbers of the last readings, by topic, where a venue numbers them alike on all connections.
+pub type Marks = BTreeMap<Topic, u64>;
+
 /// One venue's messages for one feed.
 pub trait StreamProvider: Send {
     /// What the venue allows.
@@ -101,6 +104,14 @@ pub trait StreamProvider: Send {
     /// # Errors
     /// When it is not what the venue promises. Messages of kinds that are not known mean nothing.
     fn read(&mut self, message: &Response) -> Result<Heard, DecodeError>;
+
+    /// How far it has read. Nothing where messages have no numbers.
+    fn marks(&self) -> Marks {
+        Marks::new()
+    }
+
+    /// Another connection has read as far as `marks`: what is not above them is out of order.
+    fn resume(&mut self, _marks: &Marks) {}
 
     /// Topics that this feed will publish.
     fn topics(&self) -> Vec<Topic>;

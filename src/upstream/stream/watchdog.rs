@@ -20,6 +20,9 @@ const ROLL_AFTER: Duration = Duration::from_secs(10);
 /// How long before its end by the venue's rules a connection is left.
 const BEFORE_END: Duration = Duration::from_secs(10 * 60);
 
+/// How long before that at the latest, though no other has taken over.
+const LIMIT_MARGIN: Duration = Duration::from_secs(10);
+
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
@@ -42,6 +45,8 @@ pub struct Watchdog {
     ping: Instant,
     roll: Option<Instant>,
     end: Option<Instant>,
+    /// When the venue ends it at the earliest.
+    limit: Option<Instant>,
 }
 
 impl Watchdog {
@@ -65,6 +70,7 @@ impl Watchdog {
             ping: now + ping_every,
             roll: Some(now + ROLL_AFTER),
             end,
+            limit: lifetime.map(|lifetime| now + (lifetime - LIMIT_MARGIN.min(lifetime / 2))),
         }
     }
 
@@ -76,6 +82,13 @@ impl Watchdog {
     /// Data came.
     pub fn heard(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    /// The connection is to be left when another can take over, and in any case in a while: before
+    /// the venue ends it.
+    pub fn leave(&mut self, now: Instant) {
+        let last = now + BEFORE_END;
+        self.end = Some(self.limit.map_or(last, |limit| limit.min(last)));
     }
 
     /// When something is due.
@@ -167,6 +180,21 @@ mod tests {
             watchdog.heard(end - SECOND);
             assert_ne!(watchdog.due(end - SECOND), Some(Due::Old));
             assert_eq!(watchdog.due(end), Some(Due::Old));
+        }
+    }
+
+    #[test]
+    fn a_connection_that_nothing_follows_is_kept_until_just_before_the_venue_ends_it() {
+        let now = Instant::now();
+        let day = 86_400 * SECOND;
+        // Whether its age is the reason or an announcement in the middle of its life.
+        for (left, end) in [(day - 600 * SECOND, day - 10 * SECOND), (3600 * SECOND, 4200 * SECOND)]
+        {
+            let mut watchdog = Watchdog::new(now, day, Some(day), 0.0);
+            watchdog.leave(now + left);
+            watchdog.heard(now + end - SECOND);
+            assert_ne!(watchdog.due(now + end - SECOND), Some(Due::Old));
+            assert_eq!(watchdog.due(now + end), Some(Due::Old));
         }
     }
 }

@@ -28,10 +28,10 @@ use crate::support::{
 const TERMS: &str = "every = \"200ms\"\ntimeout = \"2s\"";
 
 /// One that signs certificates.
-struct Authority(Issuer<'static, KeyPair>, String);
+pub(super) struct Authority(Issuer<'static, KeyPair>, pub(super) String);
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -39,14 +39,17 @@ impl Authority {
         Self(Issuer::new(params, key), pem)
     }
 
-    fn sign(&self, params: &CertificateParams) -> TlsAcceptor {
+    pub(super) fn sign(&self, params: &CertificateParams) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
         acceptor(certificate.der().clone(), &key)
     }
 }
 
-fn acceptor(certificate: rustls::pki_types::CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+pub(super) fn acceptor(
+    certificate: rustls::pki_types::CertificateDer<'static>,
+    key: &KeyPair,
+) -> TlsAcceptor {
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
@@ -58,7 +61,7 @@ fn acceptor(certificate: rustls::pki_types::CertificateDer<'static>, key: &KeyPa
     TlsAcceptor::from(Arc::new(config))
 }
 
-fn certificate_for(host: &str) -> CertificateParams {
+pub(super) fn certificate_for(host: &str) -> CertificateParams {
     CertificateParams::new(vec![host.to_owned()]).unwrap()
 }
 

@@ -1,4 +1,13 @@
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use tempfile::tempdir;
 
@@ -28,10 +37,9 @@ fn start(dir: &Path, key: &str, limit: u64) -> Process {
 impl Process {
     /// Spends as a poll loop does.
     async fn spend(&self, units: u32) {
-        while let Err(wait) = self.credits.check(units, WALL) {
-            tokio::time::sleep(wait).await;
+        while let Err(denied) = self.credits.spend(units, WALL) {
+            tokio::time::sleep(denied.wait).await;
         }
-        self.credits.spend(units);
     }
 
     async fn stop(self) {
@@ -114,8 +122,7 @@ async fn a_disk_that_cannot_be_written_lets_what_is_reserved_be_spent_and_is_tri
     let obstacle = dir.path().join("credits.json.new");
     fs::create_dir(&obstacle).unwrap();
     for _ in 0..9 {
-        assert_eq!(process.credits.check(1, WALL), Ok(()));
-        process.credits.spend(1);
+        assert_eq!(process.credits.spend(1, WALL), Ok(()));
     }
     let mut spending = Box::pin(process.spend(1));
     let credits = &process.credits;
@@ -142,4 +149,30 @@ async fn a_disk_that_cannot_be_written_lets_what_is_reserved_be_spent_and_is_tri
     assert_eq!((credits.remaining(WALL), credits.trouble()), (989, None));
     process.stop().await;
     assert!(disk(dir.path()).contains("\"reserved\": 11"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_spent_while_the_server_stops_is_in_the_count_that_is_kept() {
+    for _ in 0..20 {
+        let dir = tempdir().unwrap();
+        let process = start(dir.path(), "one", 1_000_000);
+        process.spend(1).await;
+        let stopped = Arc::new(AtomicBool::new(false));
+        let spenders: Vec<_> = (0..2)
+            .map(|_| {
+                let (credits, stopped) = (process.credits.clone(), stopped.clone());
+                thread::spawn(move || {
+                    let mut spent = 0;
+                    while !stopped.load(Ordering::SeqCst) {
+                        spent += u64::from(credits.spend(1, WALL).is_ok());
+                    }
+                    spent
+                })
+            })
+            .collect();
+        process.stop().await;
+        stopped.store(true, Ordering::SeqCst);
+        let spent: u64 = spenders.into_iter().map(|spender| spender.join().unwrap()).sum();
+        assert!(disk(dir.path()).contains(&format!("\"reserved\": {}", spent + 1)));
+    }
 }

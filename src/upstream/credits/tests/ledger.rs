@@ -31,11 +31,11 @@ fn the_next_block_is_wanted_when_half_of_one_is_left() {
     assert_eq!(secure(&mut ledger), 30);
     for _ in 0..4 {
         ledger.check(1, WALL).unwrap();
-        ledger.spend(1);
+        ledger.spend(1, WALL).unwrap();
         assert!(!ledger.wants());
     }
     ledger.check(1, WALL).unwrap();
-    ledger.spend(1);
+    ledger.spend(1, WALL).unwrap();
     assert_eq!(ledger.mark(), Some(mark(35)));
     assert!(ledger.wants());
     // What is reserved already is spent meanwhile.
@@ -57,7 +57,7 @@ fn a_request_that_costs_more_than_a_block_gets_one_of_its_own() {
     assert_eq!(ledger.check(50, WALL), Err(Refusal::Unsecured));
     assert_eq!(secure(&mut ledger), 50);
     assert_eq!(ledger.check(50, WALL), Ok(()));
-    ledger.spend(50);
+    ledger.spend(50, WALL).unwrap();
     assert_eq!(ledger.check(51, WALL), Err(Refusal::Spent));
 }
 
@@ -94,7 +94,7 @@ fn a_closed_ledger_tells_the_exact_count_and_spends_no_more() {
     assert_eq!(ledger.check(3, WALL), Err(Refusal::Unsecured));
     secure(&mut ledger);
     ledger.check(3, WALL).unwrap();
-    ledger.spend(3);
+    ledger.spend(3, WALL).unwrap();
     assert_eq!(ledger.close(), Some(mark(23)));
     ledger.secure(mark(30));
     assert_eq!(ledger.check(1, WALL), Err(Refusal::Unsecured));
@@ -208,13 +208,12 @@ impl World {
     }
 
     fn spend(&mut self, units: u64) {
-        let checked = self.ledger.check(units, self.wall);
+        let spent_now = self.ledger.spend(units, self.wall);
         // The month that the ledger is in: the latest that it has seen.
         let month = self.ledger.mark().unwrap().month;
         let spent = self.spent.entry(month).or_default();
-        match checked {
+        match spent_now {
             Ok(()) => {
-                self.ledger.spend(units);
                 *spent += units;
                 assert!(*spent <= self.limit, "more spent than the month has");
                 let disk = self.disk.filter(|disk| disk.month == month);
@@ -242,4 +241,15 @@ proptest! {
             world.run(step);
         }
     }
+}
+
+#[test]
+fn what_is_allowed_before_the_ledger_is_closed_and_spent_after_is_not_lost() {
+    let mut ledger = Ledger::kept(1_000, Some(mark(20)));
+    assert_eq!(ledger.check(1, WALL), Err(Refusal::Unsecured));
+    secure(&mut ledger);
+    assert_eq!(ledger.check(1, WALL), Ok(()));
+    let written = ledger.close().unwrap();
+    assert_eq!(ledger.spend(1, WALL), Err(Refusal::Unsecured));
+    assert_eq!(1_000 - ledger.remaining(WALL), written.reserved);
 }

@@ -96,7 +96,7 @@ impl Fetch for Script {
                     ..FetchError::new(reason, "scripted")
                 }),
                 Step::Slow(secs) => {
-                    sleep(Duration::from_secs(secs)).await;
+                    tokio::time::sleep(Duration::from_secs(secs)).await;
                     Ok(answer(Some("5"), None))
                 }
                 Step::Used(used) => Ok(Answer { used: Some(used), ..answer(Some("5"), None) }),

@@ -9,7 +9,7 @@ use super::super::{
     DecodeError, Response, body,
     markets::{Market, endpoint, markets},
     row::Row,
-    stream::{Heard, StreamProvider, Terms},
+    stream::{Heard, Marks, StreamProvider, Terms},
 };
 use crate::{
     market::{Tick, Topic},
@@ -154,6 +154,17 @@ impl StreamProvider for BinanceStream {
             (Some(name), Some(data)) => Ok(self.reading(&name, &data)),
             (Some(_), None) => Err(DecodeError::bad_body("a stream without data")),
             (None, _) => Ok(refused(&row)),
+        }
+    }
+
+    fn marks(&self) -> Marks {
+        let mark = |listed: &Listed| Some((listed.market.topic.clone(), listed.sequence?));
+        self.markets.values().filter_map(mark).collect()
+    }
+
+    fn resume(&mut self, marks: &Marks) {
+        for Listed { market, sequence } in self.markets.values_mut() {
+            *sequence = (*sequence).max(marks.get(&market.topic).copied());
         }
     }
 

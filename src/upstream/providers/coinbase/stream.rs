@@ -9,7 +9,7 @@ use super::super::{
     DecodeError, Response, body,
     markets::{Market, endpoint, markets},
     row::Row,
-    stream::{Confirmed, Heard, StreamProvider, Terms},
+    stream::{Confirmed, Heard, Marks, StreamProvider, Terms},
 };
 use crate::{
     market::{Tick, Topic},
@@ -167,6 +167,17 @@ impl StreamProvider for CoinbaseStream {
             Some(_) => Heard::default(),
             None => return Err(DecodeError::bad_body("a message without a type")),
         })
+    }
+
+    fn marks(&self) -> Marks {
+        let mark = |product: &Product| Some((product.market.topic.clone(), product.sequence?));
+        self.products.iter().filter_map(mark).collect()
+    }
+
+    fn resume(&mut self, marks: &Marks) {
+        for product in &mut self.products {
+            product.sequence = product.sequence.max(marks.get(&product.market.topic).copied());
+        }
     }
 
     fn topics(&self) -> Vec<Topic> {

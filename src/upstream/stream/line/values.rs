@@ -18,9 +18,10 @@ const TURN: usize = 128;
 const BURST: Duration = Duration::from_secs(10);
 
 /// The last value of each topic, where it was accepted.
-#[derive(Default)]
 pub(super) struct Values {
     known: HashMap<Topic, Tick>,
+    /// The number of the connection.
+    connection: u64,
     quarantined_at: Option<Instant>,
 }
 
@@ -31,9 +32,16 @@ pub(super) struct Taken {
     pub(super) data: bool,
     /// It brought or confirmed at least one value.
     pub(super) good: bool,
+    /// So many values are older than what came before by another way, and were passed over.
+    pub(super) passed_over: u64,
 }
 
 impl Values {
+    /// Nothing has been said on the connection of number `connection`.
+    pub(super) fn new(connection: u64) -> Self {
+        Self { known: HashMap::new(), connection, quarantined_at: None }
+    }
+
     /// Whether a value of `topic` has been accepted.
     pub(super) fn has(&self, topic: &Topic) -> bool {
         self.known.contains_key(topic)
@@ -50,20 +58,24 @@ impl Values {
         confirmed: Confirmed,
         rx: Micros,
     ) -> Taken {
-        let mut taken = Taken { data: !ticks.is_empty(), good: false };
+        let mut taken = Taken { data: !ticks.is_empty(), ..Taken::default() };
         let mut quarantined = false;
         let mut ticks = ticks.into_iter();
         while ticks.len() > 0 {
             {
                 let mut publisher = publisher.lock();
                 for tick in ticks.by_ref().take(TURN) {
-                    if publisher.publish_one(&tick, rx).is_ok() {
-                        taken.good = true;
-                        self.known.insert(tick.topic.clone(), tick);
-                    } else {
-                        quarantined = true;
-                        // What came last is not what was accepted last: nothing confirms that.
-                        self.known.remove(&tick.topic);
+                    match publisher.publish_streamed(&tick, self.connection, rx) {
+                        Ok(Some(_)) => {
+                            taken.good = true;
+                            self.known.insert(tick.topic.clone(), tick);
+                        }
+                        Ok(None) => taken.passed_over += 1,
+                        Err(_) => {
+                            quarantined = true;
+                            // What came last is not what was accepted last: nothing confirms that.
+                            self.known.remove(&tick.topic);
+                        }
                     }
                 }
             }
@@ -77,7 +89,7 @@ impl Values {
             Confirmed::One(topic) => {
                 if let Some(tick) = self.known.get(&topic) {
                     publisher.lock().confirm(tick, rx);
-                    taken = Taken { data: true, good: true };
+                    (taken.data, taken.good) = (true, true);
                 }
             }
             Confirmed::All => taken.good |= self.confirm_all(publisher, rx).await,

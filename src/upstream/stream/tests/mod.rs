@@ -1,6 +1,8 @@
+mod budgeted;
 mod confirming;
 mod failing;
 mod random;
+mod renewing;
 mod rig;
 
 use self::rig::*;
@@ -57,6 +59,61 @@ async fn polls_stand_in_while_the_stream_is_down_and_stop_when_it_is_back() {
     assert_eq!(rig.rest.polls(), polls);
     assert_eq!(rig.report().transport, Some(Transport::Ws));
     assert!(rig.counts(r#"tickwire_upstream_reconnects_total{feed="x"} 1"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_new_connection_is_no_interval() {
+    let mut rig = Rig::new(BINANCE);
+    let mut venue = rig.subscribed().await;
+    for _ in 0..40 {
+        venue.price("BTCUSDT", "100").await;
+        elapse(SECOND).await;
+    }
+    rig.venue.refuse(1000, Reason::Connect, None);
+    drop(venue);
+    elapse(SECOND).await;
+    let report = rig.report();
+    assert_eq!((report.transport, report.interval_ms), (Some(Transport::Ws), 0));
+    assert!(report.next_due.is_some(), "a new connection is due");
+    for _ in 0..20 {
+        elapse(2 * SECOND).await;
+        let report = rig.report();
+        assert_eq!((report.transport, report.interval_ms), (Some(Transport::Rest), 2000));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_answers_after_a_stream_may_be_older_than_it_and_are_passed_over() {
+    let mut rig = Rig::new(
+        "name = 'x'\nprovider = 'binance'\nendpoint = 'ticker_24hr'\nsymbols = ['BTC-USDT']\n\
+         every = '2s'",
+    );
+    let at = |ms: i64| START / 1000 + ms;
+    let mut venue = rig.subscribed().await;
+    let ticker = format!(r#"{{"c":"100","C":{},"E":{}}}"#, at(5_000), at(5_000));
+    venue.say(format!(r#"{{"stream":"btcusdt@ticker","data":{ticker}}}"#)).await;
+    rig.reaches("price.BTC-USDT.x", "100").await;
+    *rig.rest.price.lock() = Some("99");
+    *rig.rest.close_time.lock() = Some(at(4_200));
+    rig.venue.refuse(1000, Reason::Connect, None);
+    drop(venue);
+    while rig.rest.polls() < 3 {
+        elapse(SECOND).await;
+        assert_eq!(rig.price("price.BTC-USDT.x"), "100", "an older value replaced a newer one");
+    }
+    let error = rig.report().last_error.unwrap();
+    assert_eq!(error.reason, Reason::Connect, "{}", error.message);
+    assert!(rig.counts(NONE_OUT_OF_ORDER));
+    // The venue's own order holds as before, once it has caught up.
+    for (price, ms, expected) in
+        [("101", 5_001, "101"), ("98", 4_900, "101"), ("102", 5_002, "102")]
+    {
+        *rig.rest.price.lock() = Some(price);
+        *rig.rest.close_time.lock() = Some(at(ms));
+        elapse(4 * SECOND).await;
+        assert_eq!(rig.price("price.BTC-USDT.x"), expected);
+    }
+    assert_eq!(rig.report().state, State::Live);
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,9 +178,9 @@ async fn an_announced_end_is_followed_by_a_new_connection_at_once() {
     let announced = Instant::now();
     let mut next = rig.subscribed().await;
     assert!(announced.elapsed() < Duration::from_millis(50), "{:?}", announced.elapsed());
-    assert!(venue.farewell().await.is_some());
     next.price("BTCUSDT", "101").await;
     rig.reaches("price.BTC-USDT.x", "101").await;
+    assert!(venue.farewell().await.is_some());
     assert_eq!((rig.rest.polls(), rig.report().last_error), (0, None));
 }
 
@@ -172,3 +229,5 @@ async fn a_shutdown_does_not_wait_for_a_venue_that_does_not_listen() {
 fn shutdown_stage() -> crate::shutdown::Stage {
     crate::shutdown::Stage::Stopping
 }
+
+const NONE_OUT_OF_ORDER: &str = r#"tickwire_quarantined_total{feed="x",reason="out_of_order"} 0"#;

@@ -34,7 +34,7 @@ use crate::{
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
-const START: Micros = 1_790_000_000_000_000;
+pub(super) const START: Micros = 1_790_000_000_000_000;
 
 /// The server's end of a connection.
 pub(super) struct Peer(WebSocketStream<DuplexStream>);
@@ -134,10 +134,11 @@ impl Peer {
     }
 }
 
-/// The REST side: gives one price of BTC-USDT, or hangs.
+/// The REST side: gives one price of BTC-USDT, perhaps of a time in ms, or hangs.
 #[derive(Default)]
 pub(super) struct Rest {
     pub(super) price: Mutex<Option<&'static str>>,
+    pub(super) close_time: Mutex<Option<Micros>>,
     pub(super) polled: Mutex<Vec<Instant>>,
 }
 
@@ -148,11 +149,16 @@ impl Fetch for Rest {
         _: Option<&'a Validators>,
     ) -> BoxFuture<'a, Result<Answer, FetchError>> {
         self.polled.lock().push(Instant::now());
-        let price = *self.price.lock();
+        let (price, close_time) = (*self.price.lock(), *self.close_time.lock());
         Box::pin(async move {
             let Some(price) = price else { return std::future::pending().await };
             tokio::time::sleep(Duration::from_millis(100)).await;
-            let body = format!(r#"[{{"symbol":"BTCUSDT","price":"{price}"}}]"#);
+            let body = match close_time {
+                None => format!(r#"[{{"symbol":"BTCUSDT","price":"{price}"}}]"#),
+                Some(at) => {
+                    format!(r#"[{{"symbol":"BTCUSDT","lastPrice":"{price}","closeTime":{at}}}]"#)
+                }
+            };
             let validators = Validators::default();
             Ok(Answer { body: Some(body.into()), validators, used: None, date: None })
         })
@@ -182,6 +188,12 @@ impl StreamProvider for Panicky {
         assert_ne!(&message.body[..], b"panic", "on purpose");
         self.0.read(message)
     }
+    fn marks(&self) -> Marks {
+        self.0.marks()
+    }
+    fn resume(&mut self, marks: &Marks) {
+        self.0.resume(marks);
+    }
     fn topics(&self) -> Vec<Topic> {
         self.0.topics()
     }
@@ -210,6 +222,13 @@ impl Rig {
     }
 
     pub(super) fn with(config: &str, per_minute: Option<u32>) -> Self {
+        Self::sharing(config, |telemetry| {
+            per_minute.map(|per_minute| budget(telemetry, per_minute, None))
+        })
+    }
+
+    /// With a share of a budget that is made with the rig's telemetry.
+    pub(super) fn sharing(config: &str, budget: impl FnOnce(&Telemetry) -> Option<Share>) -> Self {
         let config: FeedConfig = toml::from_str(config).unwrap();
         let telemetry = Telemetry::new().unwrap();
         let hub = Arc::new(Hub::new(hub::Config::default(), 1, "e".into(), &telemetry));
@@ -228,7 +247,7 @@ impl Rig {
             stale_after: config.stale_after().as_us(),
         };
         let metrics = Metrics::new(&telemetry, "x");
-        let budget = per_minute.map(|per_minute| budget(&telemetry, per_minute));
+        let budget = budget(&telemetry);
         let feed = Arc::new(Feed::new(identity, hub.clone(), clock.clone(), budget, metrics));
         let publisher = Publisher::new(feed.clone(), hub.clone(), consolidator.clone(), 50.0);
         let publisher = Arc::new(parking_lot::Mutex::new(publisher));
@@ -318,8 +337,8 @@ impl Rig {
     }
 }
 
-fn budget(telemetry: &Telemetry, per_minute: u32) -> Share {
-    let config = BudgetConfig { host: None, per_minute, weight: 1, per_month: None };
+pub(super) fn budget(telemetry: &Telemetry, per_minute: u32, per_month: Option<u64>) -> Share {
+    let config = BudgetConfig { host: None, per_minute, weight: 1, per_month };
     Budgets::default().share("host", None, &config, telemetry, Instant::now().into_std())
 }
 
