@@ -156,11 +156,18 @@ fn a_chain_is_named_where_there_is_a_choice() {
     let node = "base_url = \"https://node.example.com\"";
     check(&[
         (&feed("provider = \"mempool\"\nchain = \"bitcoin\""), "feeds[0].chain", "no choice"),
-        (&feed("provider = \"etherscan\"\nchain = \"dev\""), "feeds[0].chain", "ethereum, "),
+        (
+            &feed("provider = \"etherscan\"\nbase_url = \"sandbox:/e\"\nchain = \"dev\""),
+            "feeds[0].chain",
+            "ethereum, ",
+        ),
         (&feed(&format!("provider = \"evm\"\n{node}\nchain = \"a.b\"")), "feeds[0].chain", "a-z"),
         (&feed("provider = \"evm\""), "feeds[0].base_url", "which node to ask"),
     ]);
-    for good in ["provider = \"etherscan\"\nchain = \"base\"", "provider = \"fear_greed\""] {
+    for good in [
+        "provider = \"etherscan\"\nbase_url = \"sandbox:/e\"\nchain = \"base\"",
+        "provider = \"fear_greed\"",
+    ] {
         assert!(load(&feed(good)).is_ok(), "{good}");
     }
     assert!(load(&feed(&format!("provider = \"evm\"\n{node}\nchain = \"devnet\""))).is_ok());
@@ -168,7 +175,8 @@ fn a_chain_is_named_where_there_is_a_choice() {
 
 #[test]
 fn an_endpoint_about_the_market_needs_no_symbols() {
-    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"token_metrics\"\n";
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"token_metrics\"\n\
+                base_url = \"sandbox:/tm\"\n";
     for endpoint in ["market_metrics", "indices", "sentiments"] {
         assert!(load(&format!("{feed}endpoint = \"{endpoint}\"\n")).is_ok(), "{endpoint}");
     }

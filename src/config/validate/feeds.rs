@@ -9,7 +9,8 @@ use crate::{
     units::Span,
     upstream::{
         chains,
-        config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport, chain_token},
+        config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Topics, Transport, chain_token},
+        providers::{self, At},
     },
 };
 
@@ -85,6 +86,30 @@ impl Checks<'_> {
         self.topics(feed, path);
         self.json(feed, path);
         self.push(feed, path);
+        self.provider(feed, path);
+    }
+
+    /// Checks what the provider itself refuses, by the code that serving sets it up with. What is
+    /// said of the same key already is not said again.
+    fn provider(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        // Topics of another form are refused as such.
+        let json = feed.provider == ProviderKind::Json;
+        if json && !matches!(feed.topics, Some(Topics::Tables(_)) | None) {
+            return;
+        }
+        for mistake in providers::mistakes(feed) {
+            let key = mistake.at.iter().fold(path.clone(), |path, step| match step {
+                At::Key(key) => path.key(key),
+                At::Index(index) => path.index(*index),
+            });
+            let told = self
+                .found
+                .iter()
+                .any(|error| !json && (error.key.starts_with(&key) || key.starts_with(&error.key)));
+            if !told {
+                self.refuse(key, mistake.message);
+            }
+        }
     }
 
     /// Checks what concerns polls alone: an option that is not applied must not look as if it were.

@@ -13,6 +13,7 @@ mod json;
 mod kraken;
 mod markets;
 mod mempool;
+mod mistake;
 mod number;
 mod row;
 pub mod stream;
@@ -27,11 +28,12 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 
-pub use self::json::{At, Mistake, mistakes};
+use self::mistake::Mistakes;
+pub use self::mistake::{At, Mistake};
 use crate::{
     market::{Reason, Tick},
     units::{Micros, Secret},
-    upstream::config::{FeedConfig, ProviderKind},
+    upstream::config::{FeedConfig, ProviderKind, Transport},
 };
 
 /// A request to make, relative to the feed's base URL.
@@ -119,6 +121,50 @@ impl Secrets {
 /// # Errors
 /// Names the key of `feed` that is wrong, and what it may be.
 pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, String> {
+    make(feed, secrets).map_err(|mistakes| mistakes.to_string())
+}
+
+/// Everything that keeps a feed from ever working and can be known without asking anybody: of its
+/// polls, and of its stream if it has one.
+pub fn mistakes(feed: &FeedConfig) -> Vec<Mistake> {
+    if matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push) {
+        return Vec::new();
+    }
+    // Whether there is a key matters, not which.
+    let stand_in = |_: &_| Secret::new("-".to_owned());
+    let api_key = feed.api_key.as_ref().map(stand_in);
+    let mut found = match make(feed, &Secrets { api_key, ..Secrets::default() }) {
+        Ok(_) => Vec::new(),
+        Err(Mistakes(found)) => found,
+    };
+    if feed.transport == Transport::Ws
+        && feed.provider.stream().is_some()
+        && let Err(Mistakes(more)) = stream::make(feed)
+    {
+        found.extend(more);
+    }
+    found
+}
+
+fn make(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, Mistakes> {
+    let keyless = feed.provider.needs_key() && feed.base_url.is_none() && secrets.api_key.is_none();
+    if !keyless {
+        return plain(feed, secrets);
+    }
+    let provider = feed.provider;
+    let message = format!(
+        "is required: {provider} answers nobody without one; say where it is, as in \
+         api_key = {{ env = \"{}_API_KEY\" }}",
+        provider.name().to_ascii_uppercase()
+    );
+    let mut mistakes = Mistakes::from(Mistake::at("api_key", message));
+    if let Err(Mistakes(more)) = plain(feed, secrets) {
+        mistakes.0.extend(more);
+    }
+    Err(mistakes)
+}
+
+fn plain(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, Mistakes> {
     let key = secrets.api_key.clone();
     let mut provider: Box<dyn Provider> = match feed.provider {
         ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
@@ -133,7 +179,8 @@ pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, 
         ProviderKind::FearGreed => Box::new(fear_greed::FearGreed::new(feed)?),
         ProviderKind::Json => Box::new(json::Json::new(feed, secrets)?),
         ProviderKind::Synthetic | ProviderKind::Push => {
-            return Err(format!("`provider` {} has no upstream to poll", feed.provider));
+            let message = format!("is {}, which has no upstream to poll", feed.provider);
+            return Err(Mistake::at("provider", message).into());
         }
     };
     for secret in secrets.iter() {
