@@ -125,7 +125,7 @@ fn feeds_have_bounds() {
 #[test]
 fn a_fast_pace_is_for_ones_own_servers() {
     for url in ["sandbox:/binance", "http://127.0.0.1:9", "http://localhost:9"] {
-        let fast = format!("{FEED}every = \"100ms\"\nbase_url = \"{url}\"\n");
+        let fast = format!("{FEED}every = \"100ms\"\nbase_url = \"{url}\"\nallow_private = true\n");
         assert!(load(&fast).is_ok(), "{url}");
     }
 }
@@ -261,7 +261,7 @@ fn only_polls_that_have_room_before_they_are_stale_are_adaptive() {
 fn a_stream_is_where_the_polls_are_or_is_named() {
     let feed = "[[feeds]]\nname = \"x\"\nprovider = \"kraken\"\ntransport = \"ws\"\n\
                 symbols = [\"BTC-USD\"]\n";
-    let private = "base_url = \"http://127.0.0.1:9\"\n";
+    let private = "base_url = \"http://127.0.0.1:9\"\nallow_private = true\n";
     check(&[
         (&format!("{feed}{private}"), "feeds[0].stream_url", "must be given"),
         (&format!("{feed}stream_url = \"http://a.b\""), "feeds[0].stream_url", "wss://"),
@@ -273,7 +273,8 @@ fn a_stream_is_where_the_polls_are_or_is_named() {
         ("", "wss://ws.kraken.com/v2"),
         ("base_url = \"sandbox:/kraken\"", "sandbox:/kraken/v2"),
         (
-            "base_url = \"http://127.0.0.1:9\"\nstream_url = \"ws://127.0.0.1:8\"",
+            "allow_private = true\nbase_url = \"http://127.0.0.1:9\"\n\
+             stream_url = \"ws://127.0.0.1:8\"",
             "ws://127.0.0.1:8",
         ),
     ] {
