@@ -85,6 +85,8 @@ pub struct DecodeError {
     pub reason: Reason,
     /// What was wrong, for the log: never a key, at most a short excerpt of the body.
     pub message: String,
+    /// Whether the API says that the key is what it refuses, or lacks.
+    pub key_refused: bool,
 }
 
 impl Batch {

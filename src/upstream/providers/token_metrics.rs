@@ -198,6 +198,7 @@ impl Provider for TokenMetrics {
             return Err(DecodeError {
                 reason: Reason::NoData,
                 message: "/tokens knows none of `symbols`".to_owned(),
+                key_refused: false,
             });
         }
         Ok(())
