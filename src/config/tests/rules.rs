@@ -184,6 +184,26 @@ fn an_endpoint_about_the_market_needs_no_symbols() {
 }
 
 #[test]
+fn a_topic_has_one_publisher() {
+    let node =
+        "[[feeds]]\nname = \"node\"\nprovider = \"evm\"\nbase_url = \"https://node.example\"\n";
+    let oracle =
+        "[[feeds]]\nname = \"oracle\"\nprovider = \"etherscan\"\nbase_url = \"sandbox:/e\"\n";
+    let own = "[[feeds]]\nname = \"own\"\nprovider = \"json\"\nurl = \"sandbox:/x\"\n\
+               topics = [{ topic = \"onchain.ethereum.gas\", fields = { fast = \"$\" } }]\n";
+    for second in [oracle, own] {
+        let words = "publishes onchain.ethereum.gas, as feeds[0] (\"node\") does";
+        let found = refusals(&format!("{node}{second}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("x.toml:5:1: feeds[1]: "), "{found:?}");
+        assert!(found[0].contains(words), "{found:?}");
+    }
+    assert!(load(&format!("{node}{oracle}chain = \"base\"\n")).is_ok());
+    // Each has a price of its own.
+    assert!(load(&format!("{FEED}{}", FEED.replace("\"a\"", "\"b\""))).is_ok());
+}
+
+#[test]
 fn names_are_topic_tokens_and_differ() {
     for name in ["", "a.b", "a b", "a/b", "é", "*"] {
         let found = refusals(&FEED.replace("\"a\"", &format!("\"{name}\"")));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use super::{Checks, address};
 use crate::{
     config::KeyPath,
-    market::Symbol,
+    market::{Symbol, Topic},
     units::Span,
     upstream::{
         chains,
@@ -43,6 +43,31 @@ impl Checks<'_> {
                 }
             }
             self.feed(feed, &path);
+        }
+        self.publishers(feeds);
+    }
+
+    /// Checks that no topic has two publishers: their values would come in turns, and the silence
+    /// of one would make those of the other stale. Prices cannot meet, since their topics end with
+    /// the feed's name.
+    fn publishers(&mut self, feeds: &[Option<FeedConfig>]) {
+        let mut publishers: BTreeMap<Topic, usize> = BTreeMap::new();
+        for (index, feed) in feeds.iter().enumerate() {
+            let Some(feed) = feed else { continue };
+            for topic in providers::topics(feed) {
+                let first = *publishers.entry(topic.clone()).or_insert(index);
+                let Some(Some(other)) = feeds.get(first) else { continue };
+                if first == index || other.name == feed.name {
+                    continue;
+                }
+                let message = format!(
+                    "publishes {topic}, as feeds[{first}] ({:?}) does, and their values would be \
+                     mixed: leave one of them out",
+                    other.name
+                );
+                self.refuse(KeyPath::root().key("feeds").index(index), message);
+                break;
+            }
         }
     }
 

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use self::mistake::Mistakes;
 pub use self::mistake::{At, Mistake};
 use crate::{
-    market::{Reason, Tick},
+    market::{Reason, Tick, Topic},
     units::{Micros, Secret},
     upstream::config::{FeedConfig, ProviderKind, Transport},
 };
@@ -132,10 +132,7 @@ pub fn mistakes(feed: &FeedConfig) -> Vec<Mistake> {
     if matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push) {
         return Vec::new();
     }
-    // Whether there is a key matters, not which.
-    let stand_in = |_: &_| Secret::new("-".to_owned());
-    let api_key = feed.api_key.as_ref().map(stand_in);
-    let mut found = match make(feed, &Secrets { api_key, ..Secrets::default() }) {
+    let mut found = match make(feed, &stand_in(feed)) {
         Ok(_) => Vec::new(),
         Err(Mistakes(found)) => found,
     };
@@ -146,6 +143,18 @@ pub fn mistakes(feed: &FeedConfig) -> Vec<Mistake> {
         found.extend(more);
     }
     found
+}
+
+/// Topics that a feed will publish, as far as its configuration tells; none for one that cannot be
+/// set up.
+pub fn topics(feed: &FeedConfig) -> Vec<Topic> {
+    make(feed, &stand_in(feed)).map(|provider| provider.topics()).unwrap_or_default()
+}
+
+/// Where whether there is a key matters, and not which.
+fn stand_in(feed: &FeedConfig) -> Secrets {
+    let api_key = feed.api_key.as_ref().map(|_| Secret::new("-".to_owned()));
+    Secrets { api_key, ..Secrets::default() }
 }
 
 fn make(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, Mistakes> {
@@ -221,5 +230,5 @@ pub trait Provider: Send {
 
     /// Topics that this feed will publish as far as they are known beforehand, so that they can be
     /// listed, awaited and told as down before the first value.
-    fn topics(&self) -> Vec<crate::market::Topic>;
+    fn topics(&self) -> Vec<Topic>;
 }
