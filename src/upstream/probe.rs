@@ -311,8 +311,8 @@ impl<'a> Asking<'a> {
             match self.validator.check(tick, rx) {
                 Ok(()) => self.found(tick),
                 Err(fault) => {
-                    let problem = format!("{} cannot be true: {}", tick.topic, fault.as_str());
-                    self.problems.push(problem);
+                    let why = advice::of_fault(fault);
+                    self.problems.push(format!("{} cannot be true: {why}", tick.topic));
                 }
             }
         }
@@ -347,11 +347,11 @@ impl<'a> Asking<'a> {
         let values = std::mem::take(&mut self.problems);
         told_of(&mut self.problems, &told);
         told_of(&mut self.problems, &values);
-        if self.failures.is_empty() && self.asked.topics_found == 0 {
-            self.problems.push("the answer holds nothing that was asked for".to_owned());
-        }
         // Each says itself what is wrong with it.
         told_of(&mut self.problems, &self.asked.missing);
+        if self.problems.is_empty() && self.asked.topics_found == 0 {
+            self.problems.push("the answer holds nothing that was asked for".to_owned());
+        }
         if let Some(ahead) = self.asked.clock_s
             && ahead.abs() > CLOCK_TOLERANCE_S
         {

@@ -1,6 +1,9 @@
 //! What is wrong when an API does not answer as it should, and what to do about it.
 
-use crate::{market::Reason, upstream::fetch::FetchError};
+use crate::{
+    market::Reason,
+    upstream::{fetch::FetchError, validate::Fault},
+};
 
 /// Whether the key is what the API refuses, or lacks.
 pub(super) fn refuses(failure: &FetchError) -> bool {
@@ -26,6 +29,16 @@ pub(super) fn of(failure: &FetchError, key: bool) -> String {
         None => format!("{}: {message}", failure.reason.as_str()),
     };
     format!("{what}: {}", to_do(failure, key))
+}
+
+/// Why a value cannot be true, and what is mostly behind it.
+pub(super) fn of_fault(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Future => "its time is in the future: is its unit right?",
+        Fault::Past => "its time is before the year 2000: is its unit right?",
+        Fault::NotPositive => "its price is not above zero, or absent",
+        other => other.as_str(),
+    }
 }
 
 fn to_do(failure: &FetchError, key: bool) -> &'static str {

@@ -211,7 +211,8 @@ impl Compiler<'_> {
             self.refuse(&at, message);
         } else if !holds && (table.each.is_some() || table.symbol.is_some()) {
             let message = "every element would have this one topic: write {symbol} in it, or \
-                           leave out each and symbol";
+                           leave out each and symbol and begin the paths of fields and ts with one \
+                           element, as in $[-1][4] for the last of an array of arrays";
             self.refuse(&at, message);
         }
         template
