@@ -118,7 +118,7 @@ fn row(probed: &Probed) -> [String; 8] {
             ("push", false) => "no key".to_owned(),
             _ => dash(),
         };
-        let reachable = if probed.failed() { "not set up".to_owned() } else { dash() };
+        let reachable = if probed.failed() { "failed".to_owned() } else { dash() };
         let name = probed.feed.clone();
         return [name, reachable, authorised, dash(), dash(), dash(), dash(), dash()];
     };

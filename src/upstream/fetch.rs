@@ -63,12 +63,22 @@ pub struct FetchError {
     pub date: Option<SystemTime>,
     /// The status with which it refused.
     pub status: Option<u16>,
+    /// Whether it says, in an answer with status 200, that the key is what it refuses.
+    pub key_refused: bool,
 }
 
 impl FetchError {
     /// A failure about which the upstream said nothing more.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { reason, message, retry_after: None, used: None, date: None, status: None }
+        Self {
+            reason,
+            message,
+            retry_after: None,
+            used: None,
+            date: None,
+            status: None,
+            key_refused: false,
+        }
     }
 }

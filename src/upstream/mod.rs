@@ -7,7 +7,7 @@
 //! task, watched over by `supervise`; feeds meet only in shared budgets, in `consolidate` and in
 //! the hub.
 
-mod address;
+pub mod address;
 mod backoff;
 mod breaker;
 mod budget;

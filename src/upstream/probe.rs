@@ -1,12 +1,15 @@
 //! Asks each feed once and says what came of it, without a hub behind it: for an operator who has
 //! written a configuration and wants to know whether it works.
 
+mod advice;
+
 use std::{
     collections::BTreeSet,
+    panic::AssertUnwindSafe,
     time::{Duration, SystemTime},
 };
 
-use futures::{StreamExt, stream};
+use futures::{FutureExt, StreamExt, stream};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -19,6 +22,7 @@ use super::{
     fetch::{Answer, Fetch, FetchError},
     poll::report::{decode, ends_poll},
     providers::{Batch, Provider, Request, Response},
+    supervise,
     validate::Validator,
 };
 use crate::market::{Reason, Tick};
@@ -35,8 +39,8 @@ const PREPARATIONS_MAX: usize = 20;
 /// A clock that is off by more makes times of values and signatures wrong.
 const CLOCK_TOLERANCE_S: f64 = 2.0;
 
-/// Problems of a feed's items that are told; beyond it, how many more there are.
-const MISSING_TOLD_MAX: usize = 10;
+/// Failures of a feed, and problems of its items, that are told; beyond it, how many more there are.
+const TOLD_MAX: usize = 10;
 
 /// What came of one feed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -121,7 +125,15 @@ pub async fn probe(feeds: Vec<FeedConfig>, deps: Deps) -> Vec<Probed> {
 async fn one_by_one(runners: Vec<(usize, Runner)>, clock: Clock) -> Vec<(usize, Probed)> {
     let mut done = Vec::with_capacity(runners.len());
     for (index, runner) in runners {
-        done.push((index, one(runner, &clock).await));
+        let (feed, provider) = (runner.config.name.clone(), runner.config.provider.name());
+        // Whatever it has done by then is dropped with it.
+        let probed = AssertUnwindSafe(one(runner, &clock)).catch_unwind().await;
+        let probed = probed.unwrap_or_else(|panic| {
+            let said = supervise::text(panic.as_ref());
+            let problem = format!("its provider panicked: {said}: please report this");
+            Probed { feed, provider, key: false, asked: None, problems: vec![problem] }
+        });
+        done.push((index, probed));
     }
     done
 }
@@ -156,7 +168,8 @@ async fn one(runner: Runner, clock: &Clock) -> Probed {
             if let Some(stream) = stream
                 && let Err(error) = stream.dial.dial().await
             {
-                probed.problems.push(format!("its stream does not open: {}", error.message));
+                let advice = advice::of(&error, probed.key);
+                probed.problems.push(format!("its stream does not open: {advice}"));
             }
         }
     }
@@ -171,7 +184,8 @@ struct Asking<'a> {
     validator: Validator,
     asked: Asked,
     fields: BTreeSet<String>,
-    failure: Option<FetchError>,
+    /// With the path of the request that failed.
+    failures: Vec<(String, FetchError)>,
     answered: bool,
     problems: Vec<String>,
 }
@@ -185,7 +199,7 @@ impl<'a> Asking<'a> {
             validator: Validator::new(jump_max_pct),
             asked: Asked::default(),
             fields: BTreeSet::new(),
-            failure: None,
+            failures: Vec::new(),
             answered: false,
             problems: Vec::new(),
         }
@@ -193,7 +207,9 @@ impl<'a> Asking<'a> {
 
     async fn ask(mut self, provider: &mut dyn Provider, key: bool) -> (Asked, Vec<String>) {
         if self.prepare(provider).await {
-            for request in provider.requests() {
+            let requests = provider.requests();
+            let many = requests.len() > 1;
+            for request in requests {
                 let decoded = match self.request(&request).await {
                     Ok(response) => {
                         decode(&response, |response| provider.decode(&request, response))
@@ -201,7 +217,8 @@ impl<'a> Asking<'a> {
                     }
                     Err(failure) => Err(failure),
                 };
-                if self.gives_up(decoded) {
+                let place = if many { request.path.as_str() } else { "" };
+                if self.gives_up(place, decoded) {
                     break;
                 }
             }
@@ -226,20 +243,20 @@ impl<'a> Asking<'a> {
                     Err(failure) => Err(failure),
                 };
                 if let Err(failure) = taken {
-                    self.failure = Some(failure);
+                    self.failures.push((String::new(), failure));
                     return false;
                 }
             }
         }
         let message = format!("not prepared after {PREPARATIONS_MAX} rounds");
-        self.failure = Some(FetchError::new(Reason::NoData, message));
+        self.failures.push((String::new(), FetchError::new(Reason::NoData, message)));
         false
     }
 
-    fn gives_up(&mut self, outcome: Result<(), FetchError>) -> bool {
+    fn gives_up(&mut self, path: &str, outcome: Result<(), FetchError>) -> bool {
         let Err(failure) = outcome else { return false };
-        let over = ends_poll(failure.reason) || matches!(failure.status, Some(401 | 403));
-        self.failure.get_or_insert(failure);
+        let over = ends_poll(failure.reason) || advice::refuses(&failure);
+        self.failures.push((path.to_owned(), failure));
         over
     }
 
@@ -294,8 +311,8 @@ impl<'a> Asking<'a> {
             match self.validator.check(tick, rx) {
                 Ok(()) => self.found(tick),
                 Err(fault) => {
-                    let problem = format!("{} cannot be true: {}", tick.topic, fault.as_str());
-                    self.problems.push(problem);
+                    let why = advice::of_fault(fault);
+                    self.problems.push(format!("{} cannot be true: {why}", tick.topic));
                 }
             }
         }
@@ -313,26 +330,27 @@ impl<'a> Asking<'a> {
 
     /// Says what is wrong, and what to do about it.
     fn conclude(&mut self, key: bool) {
-        let refused =
-            matches!(self.failure.as_ref().and_then(|failure| failure.status), Some(401 | 403));
+        let refused = self.failures.iter().any(|(_, failure)| advice::refuses(failure));
         self.asked.authorised = match key {
             _ if refused => Some(false),
             true if self.asked.topics_found > 0 => Some(true),
             _ => None,
         };
-        if let Some(failure) = &self.failure {
-            if !self.answered {
-                self.asked.unreachable = Some(short(failure));
-            }
-            self.problems.insert(0, advice(failure, key));
-        } else if self.asked.topics_found == 0 {
-            self.problems.push("the answer holds nothing that was asked for".to_owned());
+        if let (Some((_, failure)), false) = (self.failures.first(), self.answered) {
+            self.asked.unreachable = Some(advice::short(failure));
         }
+        let mut told: Vec<String> = Vec::new();
+        for (path, failure) in &self.failures {
+            let apart = if path.is_empty() { "" } else { ": " };
+            told.push(format!("{path}{apart}{}", advice::of(failure, key)));
+        }
+        let values = std::mem::take(&mut self.problems);
+        told_of(&mut self.problems, &told);
+        told_of(&mut self.problems, &values);
         // Each says itself what is wrong with it.
-        let missing = &self.asked.missing;
-        self.problems.extend(missing.iter().take(MISSING_TOLD_MAX).cloned());
-        if let Some(more) = missing.len().checked_sub(MISSING_TOLD_MAX).filter(|more| *more > 0) {
-            self.problems.push(format!("{more} more like these"));
+        told_of(&mut self.problems, &self.asked.missing);
+        if self.problems.is_empty() && self.asked.topics_found == 0 {
+            self.problems.push("the answer holds nothing that was asked for".to_owned());
         }
         if let Some(ahead) = self.asked.clock_s
             && ahead.abs() > CLOCK_TOLERANCE_S
@@ -346,6 +364,14 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// Adds the first of `texts` to `problems`, and how many more there are.
+fn told_of(problems: &mut Vec<String>, texts: &[String]) {
+    problems.extend(texts.iter().take(TOLD_MAX).cloned());
+    if let Some(more) = texts.len().checked_sub(TOLD_MAX).filter(|more| *more > 0) {
+        problems.push(format!("{more} more like these"));
+    }
+}
+
 /// Seconds by which a clock that said `date` some time between `sent` and `rx` is ahead of ours. It
 /// tells whole seconds only, so that it stands half a second later in the mean.
 fn ahead_s(date: SystemTime, sent: i64, rx: i64) -> Option<f64> {
@@ -356,29 +382,6 @@ fn ahead_s(date: SystemTime, sent: i64, rx: i64) -> Option<f64> {
     let secs = i32::try_from(ahead / 1_000_000).ok()?;
     let rest = i32::try_from(ahead % 1_000_000).ok()?;
     Some(f64::from(secs) + f64::from(rest / 1000) / 1000.0)
-}
-
-/// One word for why nothing answered.
-fn short(failure: &FetchError) -> &'static str {
-    let says = |text: &str| failure.message.contains(text);
-    match failure.reason {
-        Reason::Connect if says("dns error") => "dns",
-        Reason::Connect if says("refused") => "refused",
-        Reason::Connect if says("no public address") => "not public",
-        other => other.as_str(),
-    }
-}
-
-/// What is wrong, and what to do about it where that is known.
-fn advice(failure: &FetchError, key: bool) -> String {
-    let message = &failure.message;
-    match failure.status {
-        Some(401 | 403) if key => format!("{message}: the key is refused"),
-        Some(401 | 403) => format!("{message}: it wants a key"),
-        Some(429 | 418) => format!("{message}: asked too often; ask less or later"),
-        Some(404) => format!("{message}: is the address right?"),
-        _ => format!("{}: {message}", failure.reason.as_str()),
-    }
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ pub async fn supervise(mut work: impl Work, mut shutdown: Shutdown) {
     work.stopped().await;
 }
 
-fn text(panic: &(dyn Any + Send)) -> &str {
+/// What a panic said.
+pub(super) fn text(panic: &(dyn Any + Send)) -> &str {
     let owned = panic.downcast_ref::<String>().map(String::as_str);
     owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
 }

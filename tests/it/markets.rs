@@ -203,7 +203,7 @@ async fn every_endpoint_that_the_sandbox_imitates_is_understood() {
         ("coingecko", "coingecko", "simple_price", coins),
         ("coingecko", "coingecko", "coins_markets", coins),
         ("defillama", "defillama", "coins", tokens),
-        ("defillama", "defillama", "chains", "chains = [\"Ethereum\", \"OP Mainnet\"]"),
+        ("defillama", "defillama", "chains", "chains = [\"OP Mainnet\", \"Polygon\"]"),
         ("defillama", "defillama", "chains", ""),
         ("mempool", "mempool", "fees", ""),
         ("mempool", "mempool", "height", ""),

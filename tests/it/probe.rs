@@ -53,7 +53,6 @@ async fn each_kind_of_trouble_is_told_in_the_order_of_the_configuration() {
         feed("half", &good.url(), "\"BTC-USDT\", \"ETH-USDT\""),
         feed("closed", &refusing.url(), "\"BTC-USDT\""),
         feed("late", &late.url(), "\"BTC-USDT\""),
-        feed("inside", "https://10.0.0.1", "\"BTC-USDT\"").replace("allow_private = true", ""),
         "[[feeds]]\nname = \"load\"\nprovider = \"synthetic\"\n".to_owned(),
     ];
     let output = probe(&config.concat(), &[]).await;
@@ -65,8 +64,7 @@ async fn each_kind_of_trouble_is_told_in_the_order_of_the_configuration() {
         (2, ["half", "yes", "-", "1 of 2"]),
         (3, ["closed", "yes", "no", "0 of 1"]),
         (4, ["late", "yes", "-", "1 of 1"]),
-        (5, ["inside", "not public", "-", "0 of 1"]),
-        (6, ["load", "-", "-", "-"]),
+        (5, ["load", "-", "-", "-"]),
     ] {
         let cells: Vec<_> =
             lines[line].split("  ").map(str::trim).filter(|c| !c.is_empty()).collect();
@@ -80,8 +78,52 @@ async fn each_kind_of_trouble_is_told_in_the_order_of_the_configuration() {
     ] {
         assert!(lines.iter().any(|line| line.starts_with(problem)), "{problem} in {out}");
     }
-    assert_eq!(lines.last(), Some(&"2 of 5 feeds answer"), "{out}");
+    assert_eq!(lines.last(), Some(&"2 of 4 feeds answer"), "{out}");
     assert_eq!(good.polls(), 1);
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_with_status_200_is_told_in_the_table_and_in_json() {
+    let (etherscan, tm) = (Upstream::start().await, Upstream::start().await);
+    etherscan.misbehave(
+        200,
+        &[],
+        r#"{"status":"0","message":"NOTOK","result":"Invalid API Key (#err2)|x"}"#,
+    );
+    tm.misbehave(200, &[], r#"{"success":false,"message":"Invalid API Key","data":[]}"#);
+    let key = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(key.path(), "hunter2-hunter2").unwrap();
+    let feed = |name: &str, provider: &str, url: &str, more: &str| {
+        format!(
+            "[[feeds]]\nname = \"{name}\"\nprovider = \"{provider}\"\nbase_url = \"{url}\"\n\
+             allow_private = true\napi_key = {{ file = {:?} }}\n{more}\n",
+            key.path()
+        )
+    };
+    let config = [
+        feed("gas", "etherscan", &etherscan.url(), ""),
+        feed("tm", "token_metrics", &tm.url(), "endpoint = \"indices\""),
+    ]
+    .concat();
+    let output = probe(&config, &[]).await;
+    let out = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{out}");
+    let json = probe(&config, &["--json"]).await;
+    let report: Value = serde_json::from_slice(&json.stdout).unwrap();
+    for (index, name) in ["gas", "tm"].into_iter().enumerate() {
+        let row = out.lines().nth(index + 1).unwrap();
+        assert_eq!(
+            row.split_whitespace().take(3).collect::<Vec<_>>(),
+            [name, "yes", "no"],
+            "{out}"
+        );
+        let feed = &report["feeds"][index];
+        assert_eq!((&feed["feed"], &feed["asked"]["authorised"]), (&name.into(), &false.into()));
+        let problem = feed["problems"][0].as_str().unwrap();
+        assert!(problem.contains("the key is refused"), "{problem}");
+        assert!(out.contains(&format!("{name}: {problem}")), "{out}");
+        assert!(!out.contains("hunter2"), "{out}");
+    }
 }
 
 #[tokio::test]
@@ -90,6 +132,7 @@ async fn a_bad_configuration_asks_nobody_and_exits_with_78() {
         "[server]\nlistenn = 1\n",
         "[[feeds]]\nname = \"tm\"\nprovider = \"token_metrics\"\nsymbols = [\"BTC\"]\n\
          api_key = { env = \"TICKWIRE_TEST_NO_SUCH_KEY\" }\n",
+        &feed("inside", "https://10.0.0.1", "\"BTC-USDT\"").replace("allow_private = true", ""),
     ] {
         let output = probe(config, &["--json"]).await;
         assert_eq!((output.status.code(), text(&output).as_str()), (Some(78), ""));

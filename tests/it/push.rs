@@ -137,6 +137,34 @@ async fn a_page_of_a_stranger_publishes_nothing() {
 }
 
 #[tokio::test]
+async fn a_browser_that_asks_beforehand_may_not_publish() {
+    let site = Site::start("").await;
+    let url = format!("http://{}/v1/publish", site.server.address());
+    let ask =
+        site.http.request(reqwest::Method::OPTIONS, url).header("origin", "https://evil.example");
+    let ask = ask.header("access-control-request-method", "POST");
+    let answer =
+        ask.header("access-control-request-headers", "authorization").send().await.unwrap();
+    assert_eq!(answer.status(), 403);
+    assert!(!answer.headers().contains_key("access-control-allow-origin"));
+}
+
+#[tokio::test]
+async fn a_price_that_is_no_number_and_a_time_to_come_are_refused() {
+    let site = Site::start("").await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let hour = u64::try_from(now.as_micros()).unwrap() + 3_600_000_000;
+    let price = |price: &str| json!({"topic": "price.BTC-USD.desk", "data": {"price": price}});
+    let texts = ["NaN", "inf", "1,5", "", " 1", "0x10", "0", "-0.0"];
+    let mut items: Vec<Value> = texts.into_iter().map(price).collect();
+    items.push(json!({"topic": "a.b", "data": {"v": 1}, "ts": hour}));
+    for (item, result) in items.iter().zip(site.publish(json!(items)).await) {
+        assert_eq!(result["error"]["code"], "bad_request", "{item}: {result}");
+    }
+    assert_eq!(site.publish(json!([price("1.50")])).await[0]["ok"], true);
+}
+
+#[tokio::test]
 async fn a_body_of_another_kind_or_size_is_refused_whole() {
     let site = Site::start("").await;
     let kind = |kind, body: &str| Post { kind, ..Post::of(body) };

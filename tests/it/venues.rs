@@ -234,7 +234,7 @@ async fn a_stream_may_be_simulated_where_polls_are_not() {
     let server = server()
         .feed(&format!(
             "name = \"x\"\nprovider = \"kraken\"\ntransport = \"ws\"\nbase_url = \"{base}\"\n\
-             stream_url = \"sandbox:/kraken/v2\"\nsymbols = [\"BTC-USD\"]\nevery = \"5s\"",
+             allow_private = true\nstream_url = \"sandbox:/kraken/v2\"\nsymbols = [\"BTC-USD\"]\nevery = \"5s\"",
         ))
         .start()
         .await;

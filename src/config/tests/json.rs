@@ -70,7 +70,7 @@ fn what_is_published_has_rules() {
         ("price.BTC-USD.x", "", "topic", "is not price.<SYMBOL>"),
         ("price.btcusd", "", "topic", "write \"price.BTC-USD\""),
         ("price.{symbol}", "", "topic", "needs to know where it is"),
-        ("custom.x", "each = \"$[*]\"\n", "topic", "every element would have this one topic"),
+        ("custom.x", "each = \"$[*]\"\n", "topic", "as in $[-1][4]"),
         ("custom.x", symbol, "topic", "every element would have this one topic"),
         ("a.{symbol}", "symbol = { path = \"s\" }\n", "symbol.path", "not a JSONPath"),
         ("a.{symbol}", "symbol = { path = \"$\", quote = \"-\" }\n", "symbol.quote", "paid in"),

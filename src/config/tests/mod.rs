@@ -4,6 +4,7 @@ mod errors;
 mod files;
 mod json;
 mod overrides;
+mod providers;
 mod push;
 mod rules;
 mod schema;

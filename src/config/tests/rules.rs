@@ -125,7 +125,7 @@ fn feeds_have_bounds() {
 #[test]
 fn a_fast_pace_is_for_ones_own_servers() {
     for url in ["sandbox:/binance", "http://127.0.0.1:9", "http://localhost:9"] {
-        let fast = format!("{FEED}every = \"100ms\"\nbase_url = \"{url}\"\n");
+        let fast = format!("{FEED}every = \"100ms\"\nbase_url = \"{url}\"\nallow_private = true\n");
         assert!(load(&fast).is_ok(), "{url}");
     }
 }
@@ -156,11 +156,18 @@ fn a_chain_is_named_where_there_is_a_choice() {
     let node = "base_url = \"https://node.example.com\"";
     check(&[
         (&feed("provider = \"mempool\"\nchain = \"bitcoin\""), "feeds[0].chain", "no choice"),
-        (&feed("provider = \"etherscan\"\nchain = \"dev\""), "feeds[0].chain", "ethereum, "),
+        (
+            &feed("provider = \"etherscan\"\nbase_url = \"sandbox:/e\"\nchain = \"dev\""),
+            "feeds[0].chain",
+            "ethereum, ",
+        ),
         (&feed(&format!("provider = \"evm\"\n{node}\nchain = \"a.b\"")), "feeds[0].chain", "a-z"),
         (&feed("provider = \"evm\""), "feeds[0].base_url", "which node to ask"),
     ]);
-    for good in ["provider = \"etherscan\"\nchain = \"base\"", "provider = \"fear_greed\""] {
+    for good in [
+        "provider = \"etherscan\"\nbase_url = \"sandbox:/e\"\nchain = \"base\"",
+        "provider = \"fear_greed\"",
+    ] {
         assert!(load(&feed(good)).is_ok(), "{good}");
     }
     assert!(load(&feed(&format!("provider = \"evm\"\n{node}\nchain = \"devnet\""))).is_ok());
@@ -168,11 +175,32 @@ fn a_chain_is_named_where_there_is_a_choice() {
 
 #[test]
 fn an_endpoint_about_the_market_needs_no_symbols() {
-    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"token_metrics\"\n";
+    let feed = "[[feeds]]\nname = \"x\"\nprovider = \"token_metrics\"\n\
+                base_url = \"sandbox:/tm\"\n";
     for endpoint in ["market_metrics", "indices", "sentiments"] {
         assert!(load(&format!("{feed}endpoint = \"{endpoint}\"\n")).is_ok(), "{endpoint}");
     }
     check(&[(&format!("{feed}endpoint = \"tm_grade\""), "feeds[0].symbols", "what to fetch")]);
+}
+
+#[test]
+fn a_topic_has_one_publisher() {
+    let node =
+        "[[feeds]]\nname = \"node\"\nprovider = \"evm\"\nbase_url = \"https://node.example\"\n";
+    let oracle =
+        "[[feeds]]\nname = \"oracle\"\nprovider = \"etherscan\"\nbase_url = \"sandbox:/e\"\n";
+    let own = "[[feeds]]\nname = \"own\"\nprovider = \"json\"\nurl = \"sandbox:/x\"\n\
+               topics = [{ topic = \"onchain.ethereum.gas\", fields = { fast = \"$\" } }]\n";
+    for second in [oracle, own] {
+        let words = "publishes onchain.ethereum.gas, as feeds[0] (\"node\") does";
+        let found = refusals(&format!("{node}{second}"));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].starts_with("x.toml:5:1: feeds[1]: "), "{found:?}");
+        assert!(found[0].contains(words), "{found:?}");
+    }
+    assert!(load(&format!("{node}{oracle}chain = \"base\"\n")).is_ok());
+    // Each has a price of its own.
+    assert!(load(&format!("{FEED}{}", FEED.replace("\"a\"", "\"b\""))).is_ok());
 }
 
 #[test]
@@ -253,7 +281,7 @@ fn only_polls_that_have_room_before_they_are_stale_are_adaptive() {
 fn a_stream_is_where_the_polls_are_or_is_named() {
     let feed = "[[feeds]]\nname = \"x\"\nprovider = \"kraken\"\ntransport = \"ws\"\n\
                 symbols = [\"BTC-USD\"]\n";
-    let private = "base_url = \"http://127.0.0.1:9\"\n";
+    let private = "base_url = \"http://127.0.0.1:9\"\nallow_private = true\n";
     check(&[
         (&format!("{feed}{private}"), "feeds[0].stream_url", "must be given"),
         (&format!("{feed}stream_url = \"http://a.b\""), "feeds[0].stream_url", "wss://"),
@@ -265,7 +293,8 @@ fn a_stream_is_where_the_polls_are_or_is_named() {
         ("", "wss://ws.kraken.com/v2"),
         ("base_url = \"sandbox:/kraken\"", "sandbox:/kraken/v2"),
         (
-            "base_url = \"http://127.0.0.1:9\"\nstream_url = \"ws://127.0.0.1:8\"",
+            "allow_private = true\nbase_url = \"http://127.0.0.1:9\"\n\
+             stream_url = \"ws://127.0.0.1:8\"",
             "ws://127.0.0.1:8",
         ),
     ] {

@@ -2,6 +2,8 @@
 
 use url::{Host, Url};
 
+use crate::upstream::address::is_public;
+
 /// Whether the URL names the simulated upstream.
 pub(super) fn is_sandbox(text: &str) -> bool {
     text.starts_with("sandbox:")
@@ -18,6 +20,15 @@ fn names_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(ip)) => ip.to_canonical().is_loopback(),
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         None => false,
+    }
+}
+
+/// Whether the URL names an address that is not public, so that no name need be looked up.
+fn is_private(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(ip)) => !is_public(ip.into()),
+        Some(Host::Ipv6(ip)) => !is_public(ip.into()),
+        _ => names_loopback(url),
     }
 }
 
@@ -72,8 +83,11 @@ pub(super) fn url(text: &str, allow_private: bool) -> Result<(), String> {
         return Err("names no host: write https://host/path or sandbox:/path".into());
     }
     match url.scheme() {
+        "https" | "http" if !allow_private && is_private(&url) => Err("is of this machine or a \
+                       private network, which a feed asks only with allow_private = true"
+            .into()),
         "https" => Ok(()),
-        "http" if allow_private || names_loopback(&url) => Ok(()),
+        "http" if allow_private => Ok(()),
         "http" => Err("http:// would be readable on the way: use https://, or for a host of your \
                        own network set allow_private = true"
             .into()),
@@ -119,10 +133,13 @@ mod tests {
 
     #[test]
     fn stream_urls_are_safe_to_open() {
-        for good in ["wss://ws.example.com/v2", "sandbox:/kraken/v2", "ws://127.0.0.1:9000/x"] {
+        for good in ["wss://ws.example.com/v2", "sandbox:/kraken/v2"] {
             assert_eq!(stream_url(good, false), Ok(()), "{good}");
         }
-        assert_eq!(stream_url("ws://10.0.0.7", true), Ok(()));
+        for private in ["ws://10.0.0.7", "ws://127.0.0.1:9000/x"] {
+            assert_eq!(stream_url(private, true), Ok(()), "{private}");
+            assert!(stream_url(private, false).unwrap_err().contains("allow_private"));
+        }
         for (bad, hint) in [
             ("ws://10.0.0.7", "allow_private"),
             ("ws://example.com", "use wss://"),
@@ -140,16 +157,22 @@ mod tests {
 
     #[test]
     fn base_urls_are_safe_to_ask() {
-        for good in [
-            "https://api.example.com/v2",
-            "sandbox:/binance",
+        for good in ["https://api.example.com/v2", "https://1.1.1.1", "sandbox:/binance"] {
+            assert_eq!(base_url(good, false), Ok(()), "{good}");
+        }
+        // Serving would refuse to connect to these.
+        for private in [
             "http://127.0.0.1:9000",
             "http://[::1]:9000/x",
             "http://localhost:9000",
+            "http://10.0.0.7",
+            "https://192.168.0.1/x",
+            "https://[fd00::1]",
         ] {
-            assert_eq!(base_url(good, false), Ok(()), "{good}");
+            assert_eq!(base_url(private, true), Ok(()), "{private}");
+            let message = base_url(private, false).unwrap_err();
+            assert!(message.contains("allow_private = true"), "{private}: {message}");
         }
-        assert_eq!(base_url("http://10.0.0.7", true), Ok(()));
         for (bad, hint) in [
             ("http://10.0.0.7", "allow_private"),
             ("http://example.com", "use https://"),

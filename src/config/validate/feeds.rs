@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, HashSet};
 use super::{Checks, address};
 use crate::{
     config::KeyPath,
-    market::Symbol,
+    market::{Symbol, Topic},
     units::Span,
     upstream::{
         chains,
-        config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Transport, chain_token},
+        config::{BudgetConfig, Demand, FeedConfig, ProviderKind, Topics, Transport, chain_token},
+        providers::{self, At},
     },
 };
 
@@ -42,6 +43,31 @@ impl Checks<'_> {
                 }
             }
             self.feed(feed, &path);
+        }
+        self.publishers(feeds);
+    }
+
+    /// Checks that no topic has two publishers: their values would come in turns, and the silence
+    /// of one would make those of the other stale. Prices cannot meet, since their topics end with
+    /// the feed's name.
+    fn publishers(&mut self, feeds: &[Option<FeedConfig>]) {
+        let mut publishers: BTreeMap<Topic, usize> = BTreeMap::new();
+        for (index, feed) in feeds.iter().enumerate() {
+            let Some(feed) = feed else { continue };
+            for topic in providers::topics(feed) {
+                let first = *publishers.entry(topic.clone()).or_insert(index);
+                let Some(Some(other)) = feeds.get(first) else { continue };
+                if first == index || other.name == feed.name {
+                    continue;
+                }
+                let message = format!(
+                    "publishes {topic}, as feeds[{first}] ({:?}) does, and their values would be \
+                     mixed: leave one of them out",
+                    other.name
+                );
+                self.refuse(KeyPath::root().key("feeds").index(index), message);
+                break;
+            }
         }
     }
 
@@ -85,6 +111,30 @@ impl Checks<'_> {
         self.topics(feed, path);
         self.json(feed, path);
         self.push(feed, path);
+        self.provider(feed, path);
+    }
+
+    /// Checks what the provider itself refuses, by the code that serving sets it up with. What is
+    /// said of the same key already is not said again.
+    fn provider(&mut self, feed: &FeedConfig, path: &KeyPath) {
+        // Topics of another form are refused as such.
+        let json = feed.provider == ProviderKind::Json;
+        if json && !matches!(feed.topics, Some(Topics::Tables(_)) | None) {
+            return;
+        }
+        for mistake in providers::mistakes(feed) {
+            let key = mistake.at.iter().fold(path.clone(), |path, step| match step {
+                At::Key(key) => path.key(key),
+                At::Index(index) => path.index(*index),
+            });
+            let told = self
+                .found
+                .iter()
+                .any(|error| !json && (error.key.starts_with(&key) || key.starts_with(&error.key)));
+            if !told {
+                self.refuse(key, mistake.message);
+            }
+        }
     }
 
     /// Checks what concerns polls alone: an option that is not applied must not look as if it were.

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 use super::{Checks, address};
 use crate::{
     config::KeyPath,
-    upstream::{
-        config::{FeedConfig, ProviderKind, Setting, Topics},
-        providers::{self, At},
-    },
+    upstream::config::{FeedConfig, ProviderKind, Setting, Topics},
 };
 
 /// Headers that the connection or the client decides on.
@@ -74,17 +71,6 @@ impl Checks<'_> {
         self.headers(feed, path);
         self.settings(&feed.headers, &path.key("headers"));
         self.settings(&feed.query, &path.key("query"));
-        // Topics of another form are refused as such.
-        if !matches!(feed.topics, Some(Topics::Tables(_)) | None) {
-            return;
-        }
-        for mistake in providers::mistakes(feed) {
-            let key = mistake.at.iter().fold(path.clone(), |path, step| match step {
-                At::Key(key) => path.key(key),
-                At::Index(index) => path.index(*index),
-            });
-            self.refuse(key, mistake.message);
-        }
     }
 
     fn headers(&mut self, feed: &FeedConfig, path: &KeyPath) {

@@ -105,6 +105,11 @@ impl ProviderKind {
         }
     }
 
+    /// Whether its public address answers nobody without a key.
+    pub fn needs_key(self) -> bool {
+        matches!(self, Self::TokenMetrics | Self::Etherscan)
+    }
+
     /// Whether `chain` means something to it.
     pub fn takes_chain(self) -> bool {
         matches!(self, Self::Etherscan | Self::Evm)

@@ -84,7 +84,10 @@ pub(in crate::upstream) fn decode<T>(
     if response.body.trim_ascii_start().starts_with(b"<") {
         return Err(FetchError::new(Reason::BadBody, "markup where data was due"));
     }
-    decode(response).map_err(|error| FetchError::new(error.reason, error.message))
+    decode(response).map_err(|error| FetchError {
+        key_refused: error.key_refused,
+        ..FetchError::new(error.reason, error.message)
+    })
 }
 
 /// Whether the other requests of a poll would only fail alike.

@@ -114,7 +114,7 @@ async fn a_value_that_cannot_be_true_is_not_found() {
     let (asked, problems) =
         asked(0, false, [said("BTC=-1", 1_790_000_000), said("", 1_790_000_000)]).await;
     assert_eq!((asked.topics_found, asked.missing.len()), (0, 0));
-    assert!(problems[0].starts_with("price.BTC-USD cannot be true"), "{problems:?}");
+    assert_eq!(problems, ["price.BTC-USD cannot be true: its price is not above zero, or absent"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -123,7 +123,11 @@ async fn a_refused_key_ends_the_asking_and_is_told_from_one_that_is_wanted() {
         for status in [401, 403] {
             let (asked, problems) = asked(0, key, [refusal(status)]).await;
             assert_eq!((asked.authorised, asked.unreachable), (Some(false), None));
-            assert_eq!(problems, [format!("status {status}: {expected}")]);
+            assert_eq!(problems.len(), 1);
+            assert!(
+                problems[0].starts_with(&format!("status {status}: {expected}")),
+                "{problems:?}"
+            );
         }
     }
 }
@@ -132,7 +136,8 @@ async fn a_refused_key_ends_the_asking_and_is_told_from_one_that_is_wanted() {
 async fn a_preparation_that_fails_ends_the_asking() {
     let (asked, problems) = asked(1, true, [refusal(404)]).await;
     assert_eq!((asked.topics_found, asked.topics), (0, 2));
-    assert_eq!(problems, ["status 404: is the address right?"]);
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("status 404: is the address right"), "{problems:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,6 +147,7 @@ async fn why_nothing_answered_is_one_word() {
         (Reason::Tls, "bad certificate", "tls"),
         (Reason::Connect, "error sending request: dns error: no such", "dns"),
         (Reason::Connect, "tcp connect error: Connection refused", "refused"),
+        (Reason::Connect, "10.0.0.1 has no public address; x", "not public"),
         (Reason::Connect, "reset", "connect"),
     ] {
         let (asked, _) = asked(0, false, [Err(FetchError::new(reason, message))]).await;
@@ -161,4 +167,61 @@ async fn a_clock_that_is_off_is_a_problem_from_two_seconds_on() {
         assert_eq!(problems.len(), usize::from(expected.is_some()), "{problems:?}");
         assert!(problems.iter().all(|text| text.starts_with(expected.unwrap())), "{problems:?}");
     }
+}
+
+fn reported(text: &str) -> FetchError {
+    FetchError { key_refused: true, ..FetchError::new(Reason::BadBody, text) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_refused_with_status_200_is_not_authorised() {
+    for (key, expected) in [(true, "the key is refused"), (false, "it wants a key")] {
+        let (asked, problems) = asked(0, key, [Err(reported("Invalid API Key"))]).await;
+        assert_eq!(asked.authorised, Some(false));
+        assert!(problems[0].contains(expected), "{problems:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_failure_is_told() {
+    let (asked, problems) = asked(0, false, [refusal(404), refusal(400)]).await;
+    assert_eq!((asked.topics_found, asked.authorised), (0, None));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].starts_with("status 404: "), "{problems:?}");
+    assert!(problems[1].starts_with("status 400: "), "{problems:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_panics_ends_its_own_feed_alone() {
+    let telemetry = crate::telemetry::Telemetry::new().unwrap();
+    let hub = crate::hub::Hub::new(crate::hub::Config::default(), 1, "e".into(), &telemetry);
+    let deps = Deps {
+        hub: std::sync::Arc::new(hub),
+        telemetry,
+        sandbox_url: None,
+        credits: crate::upstream::credits::Book::default(),
+    };
+    let mut builder = Builder::new(deps);
+    let mut runner = |name: &str| {
+        let text = format!(
+            "name = '{name}'\nprovider = 'mempool'\nbase_url = 'http://127.0.0.1:1'\n\
+             allow_private = true"
+        );
+        builder.runner(toml::from_str(&text).unwrap()).unwrap()
+    };
+    let [mut first, mut second] = ["first", "second"].map(&mut runner);
+    for (runner, panics) in [(&mut first, true), (&mut second, false)] {
+        let Kind::Poll(asking) = &mut runner.kind else { panic!("not polled") };
+        let script = ["BTC=1", "ETH=1"].map(|body| said(body, 1_790_000_000));
+        asking.fetch = std::sync::Arc::new(Script(Mutex::new(script.into())));
+        asking.factory = Box::new(move || {
+            assert!(!panics, "a scripted fault");
+            Ok(Box::new(Fake { look_ups: 0 }))
+        });
+    }
+    let done = one_by_one(vec![(0, first), (1, second)], Clock::tokio(NOW)).await;
+    let [(_, first), (_, second)] = done.try_into().unwrap();
+    assert_eq!((first.feed.as_str(), first.asked.clone(), first.failed()), ("first", None, true));
+    assert_eq!(first.problems, ["its provider panicked: a scripted fault: please report this"]);
+    assert_eq!((second.feed.as_str(), second.failed()), ("second", false), "{second:?}");
 }

@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use super::{
     Batch, DecodeError, Provider, Request, Response, body,
     markets::{Market, endpoint, markets},
+    mistake::Mistakes,
     row::Row,
 };
 use crate::{
@@ -82,7 +83,7 @@ pub(super) struct Binance {
 impl Binance {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let endpoint = endpoint(feed, &ENDPOINTS)?;
         let named = |market: Market| {
             let name = format!("{}{}", market.symbol.base(), market.symbol.quote());

@@ -15,7 +15,7 @@ const LIMIT_WORDS: [&str; 9] =
 impl DecodeError {
     /// An answer that is not what the API promises.
     pub(super) fn bad_body(message: impl Into<String>) -> Self {
-        Self { reason: Reason::BadBody, message: message.into() }
+        Self { reason: Reason::BadBody, message: message.into(), key_refused: false }
     }
 
     /// An answer to a request that this feed does not make. Cannot happen while the poll loop hands
@@ -31,8 +31,41 @@ impl DecodeError {
         Self {
             reason: if limited { Reason::RateLimited } else { Reason::BadBody },
             message: format!("the API reports: {}", excerpt(text.trim())),
+            key_refused: !limited && speaks_of_keys(text),
         }
     }
+}
+
+/// Words by which an API says, without more, that it does not know who asks.
+const STRANGER_WORDS: [&str; 4] =
+    ["unauthorized", "unauthorised", "unauthenticated", "authentication"];
+
+/// Words that say it together with one of [`KEY_WORDS`].
+const REFUSAL_WORDS: [&str; 15] = [
+    "bad",
+    "disabled",
+    "expired",
+    "inactive",
+    "incorrect",
+    "invalid",
+    "missing",
+    "need",
+    "no",
+    "not",
+    "provide",
+    "required",
+    "revoked",
+    "unknown",
+    "wrong",
+];
+
+const KEY_WORDS: [&str; 6] = ["key", "keys", "apikey", "api_key", "credential", "credentials"];
+
+fn speaks_of_keys(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let words = text.split(|ch: char| !(ch.is_ascii_alphanumeric() || ch == '_'));
+    let has = |known: &[&str]| words.clone().any(|word| known.contains(&word));
+    has(&STRANGER_WORDS) || (has(&KEY_WORDS) && has(&REFUSAL_WORDS))
 }
 
 fn speaks_of_limits(text: &str) -> bool {
@@ -105,6 +138,28 @@ mod tests {
         assert_eq!(excerpt("a\r\n\u{1b}[31m\u{202e}é"), "a···[31m··");
         assert_eq!(excerpt(&"x".repeat(80)), "x".repeat(80));
         assert_eq!(excerpt(&"x".repeat(81)), format!("{}…", "x".repeat(79)));
+    }
+
+    #[test]
+    fn a_text_that_refuses_a_key_is_told_from_other_errors() {
+        for text in [
+            "Invalid API Key",
+            "Missing/Invalid API Key",
+            r#"{"error":"api_key is required"}"#,
+            "EAPI:Invalid key",
+            "Unauthorized",
+        ] {
+            assert!(DecodeError::reported(false, text).key_refused, "{text}");
+        }
+        for text in [
+            "Invalid symbol.",
+            "missing keyword",
+            "Max rate limit reached, please use API Key for higher rate limit",
+            "no such token",
+            "",
+        ] {
+            assert!(!DecodeError::reported(false, text).key_refused, "{text}");
+        }
     }
 
     #[test]

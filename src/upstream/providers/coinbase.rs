@@ -6,6 +6,7 @@ pub(super) mod stream;
 use super::{
     Batch, DecodeError, Provider, Request, Response, body,
     markets::{Market, endpoint, markets, path_part},
+    mistake::{Mistakes, all},
     row::Row,
 };
 use crate::{
@@ -60,13 +61,13 @@ pub(super) struct Coinbase {
 impl Coinbase {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let endpoint = endpoint(feed, &ENDPOINTS)?;
         let named = |market: Market| {
             let id = market.id.clone().unwrap_or_else(|| market.symbol.to_string());
             Ok((path_part(&market.symbol, id)?, market))
         };
-        let products = markets(feed)?.into_iter().map(named).collect::<Result<_, String>>()?;
+        let products = all(markets(feed)?.into_iter().map(named))?;
         Ok(Self { endpoint, products })
     }
 

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use super::{
     Batch, DecodeError, Provider, Request, Response, body,
     markets::{Market, distinct, endpoint, markets},
+    mistake::{Mistake, Mistakes, all},
     row::Row,
 };
 use crate::{
@@ -70,10 +71,9 @@ struct Coin {
 impl Coingecko {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, Mistakes> {
         let endpoint = *endpoint(feed, &ENDPOINTS)?;
-        let coins: Vec<Coin> =
-            markets(feed)?.into_iter().map(Coin::new).collect::<Result<_, _>>()?;
+        let coins = all(markets(feed)?.into_iter().map(Coin::new))?;
         let public = ProviderKind::Coingecko.base_url().unwrap_or_default();
         let base_url = feed.base_url.as_deref().unwrap_or(public);
         let header =
@@ -146,9 +146,11 @@ impl Coingecko {
 }
 
 impl Coin {
-    fn new(market: Market) -> Result<Self, String> {
+    fn new(market: Market) -> Result<Self, Mistake> {
         let Some(id) = market.id.clone() else {
-            return Err(format!("`ids` has no id for {}", market.symbol));
+            let message = "is required: CoinGecko has ids of its own, such as bitcoin for BTC \
+                           (the last part of the coin's page)";
+            return Err(Mistake::id(&market.symbol, message));
         };
         Ok(Self { id, quote: market.symbol.quote().to_ascii_lowercase(), market })
     }

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 
 use super::{
     Batch, DecodeError, Provider, Request, Response, body,
-    markets::{Market, distinct, endpoint, markets, path_part},
+    markets::{Market, distinct, endpoint, markets, path_part, symbol_mistake},
+    mistake::{At, Mistake, Mistakes, all},
     row::Row,
 };
 use crate::{
@@ -38,7 +39,7 @@ const ENDPOINTS: [(&str, Endpoint); 2] = [("coins", Endpoint::Coins), ("chains",
 ///
 /// # Errors
 /// Names the key of the configuration that is wrong.
-pub(super) fn defillama(feed: &FeedConfig) -> Result<Box<dyn Provider>, String> {
+pub(super) fn defillama(feed: &FeedConfig) -> Result<Box<dyn Provider>, Mistakes> {
     Ok(match endpoint(feed, &ENDPOINTS)? {
         Endpoint::Coins => Box::new(Coins::new(feed)?),
         Endpoint::Chains => Box::new(Chains::new(feed)?),
@@ -60,24 +61,24 @@ struct Chains {
 }
 
 impl Coins {
-    fn new(feed: &FeedConfig) -> Result<Self, String> {
+    fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let named = |market: Market| {
             let symbol = &market.symbol;
             if symbol.quote() != "USD" {
-                return Err(format!("`symbols` has {symbol}, but DefiLlama's prices are in USD"));
+                let message = format!("is {symbol}, but DefiLlama's prices are in USD");
+                return Err(symbol_mistake(feed, symbol, message));
             }
             let Some(id) = market.id.clone() else {
-                return Err(format!("`ids` has no id for {symbol}"));
+                let message = "is required: write coingecko:bitcoin or ethereum:0x…";
+                return Err(Mistake::id(symbol, message));
             };
             if !id.contains(':') {
-                return Err(format!(
-                    "`ids` has an id for {symbol} that names no chain: write coingecko:bitcoin or \
-                     ethereum:0x…"
-                ));
+                let message = "names no chain: write coingecko:bitcoin or ethereum:0x…";
+                return Err(Mistake::id(symbol, message));
             }
             Ok((path_part(symbol, id)?, market))
         };
-        Ok(Self { tokens: markets(feed)?.into_iter().map(named).collect::<Result<_, String>>()? })
+        Ok(Self { tokens: all(markets(feed)?.into_iter().map(named))? })
     }
 }
 
@@ -122,16 +123,17 @@ impl Provider for Coins {
 }
 
 impl Chains {
-    fn new(feed: &FeedConfig) -> Result<Self, String> {
+    fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let named = feed.chains.iter().map(String::as_str);
         let names: Vec<&str> =
             if feed.chains.is_empty() { CHAINS.to_vec() } else { named.collect() };
         let mut chains: Vec<(String, Topic)> = Vec::new();
-        for name in names {
+        for (index, name) in names.into_iter().enumerate() {
+            let wrong = |message| Mistake::below("chains", At::Index(index), message);
             let token = chain_token(name)
-                .ok_or_else(|| format!("`chains` has {name:?}, which cannot be part of a topic"))?;
+                .ok_or_else(|| wrong(format!("is {name:?}, which cannot be part of a topic")))?;
             let topic = Topic::parse(&format!("onchain.{token}.tvl"))
-                .map_err(|error| format!("`chains`: {error}"))?;
+                .map_err(|error| wrong(error.to_string()))?;
             if !chains.iter().any(|(known, _)| *known == token) {
                 chains.push((token, topic));
             }

@@ -1,6 +1,11 @@
 //! Etherscan: its gas oracle, for the chains that it knows. Shapes: Etherscan's API V2 reference.
 
-use super::{Batch, DecodeError, Provider, Request, Response, body, markets::endpoint, row::Row};
+use super::{
+    Batch, DecodeError, Provider, Request, Response, body,
+    markets::endpoint,
+    mistake::{Mistake, Mistakes},
+    row::Row,
+};
 use crate::{
     market::{Data, Tick, Topic},
     units::Secret,
@@ -35,14 +40,14 @@ pub(super) struct Etherscan {
 impl Etherscan {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, Mistakes> {
         let chain = feed.chain();
-        chains::check(ProviderKind::Etherscan, chain).map_err(|why| format!("`chain`: {why}"))?;
+        chains::check(ProviderKind::Etherscan, chain).map_err(|why| Mistake::at("chain", why))?;
         Ok(Self {
             action: endpoint(feed, &ENDPOINTS)?,
-            chain_id: chains::id(chain).ok_or("`chain` is not known")?,
+            chain_id: chains::id(chain).ok_or_else(|| Mistake::at("chain", "is not known"))?,
             topic: Topic::parse(&format!("onchain.{chain}.gas"))
-                .map_err(|error| format!("`chain`: {error}"))?,
+                .map_err(|error| Mistake::at("chain", error.to_string()))?,
             api_key,
         })
     }

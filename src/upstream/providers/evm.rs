@@ -8,6 +8,7 @@ use super::{
     Batch, DecodeError, Provider, Request, Response,
     body::{self, excerpt},
     markets::endpoint,
+    mistake::{Mistake, Mistakes},
     row::Row,
 };
 use crate::{
@@ -43,13 +44,13 @@ pub(super) struct Evm {
 impl Evm {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, Mistakes> {
         endpoint(feed, &ENDPOINTS)?;
         let chain = feed.chain();
-        chains::check(ProviderKind::Evm, chain).map_err(|why| format!("`chain`: {why}"))?;
+        chains::check(ProviderKind::Evm, chain).map_err(|why| Mistake::at("chain", why))?;
         let topic = |metric: &str| {
             Topic::parse(&format!("onchain.{chain}.{metric}"))
-                .map_err(|error| format!("`chain`: {error}"))
+                .map_err(|error| Mistake::at("chain", error.to_string()))
         };
         // Hosting services take the key in the path or as a bearer token; only the latter stays out
         // of logs.

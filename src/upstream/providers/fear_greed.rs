@@ -6,6 +6,7 @@ use super::{
     Batch, DecodeError, Provider, Request, Response,
     body::{self, excerpt},
     markets::endpoint,
+    mistake::{Mistake, Mistakes},
     number::Number,
     row::Row,
 };
@@ -26,10 +27,11 @@ pub(super) struct FearGreed {
 impl FearGreed {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         Ok(Self {
             path: endpoint(feed, &ENDPOINTS)?,
-            topic: Topic::parse("market.fear_greed").map_err(|error| error.to_string())?,
+            topic: Topic::parse("market.fear_greed")
+                .map_err(|error| Mistake::at("endpoint", error.to_string()))?,
         })
     }
 

@@ -12,12 +12,14 @@ use std::{
 
 use bytes::Bytes;
 
-pub use self::plan::{At, Mistake};
 use self::{
     plan::{Plan, TopicPlan},
     tree::{Node, Tree},
 };
-use super::{Batch, DecodeError, Provider, Request, Response, Secrets, body, markets::distinct};
+use super::{
+    Batch, DecodeError, Provider, Request, Response, Secrets, body, markets::distinct,
+    mistake::Mistakes,
+};
 use crate::{
     market::Topic,
     units::Secret,
@@ -34,12 +36,6 @@ const MISSING_MAX: usize = 20;
 /// An error that comes as an answer is short.
 const ERROR_BYTES_MAX: usize = 1_024;
 
-/// Everything that is wrong with the configuration of a `json` feed, besides what every feed is
-/// checked for.
-pub fn mistakes(feed: &FeedConfig) -> Vec<Mistake> {
-    plan::compile(feed).err().unwrap_or_default()
-}
-
 /// One configured request and what is taken from its answer.
 #[derive(Debug)]
 pub(super) struct Json {
@@ -54,17 +50,8 @@ pub(super) struct Json {
 impl Json {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig, secrets: &Secrets) -> Result<Self, String> {
-        let plan = plan::compile(feed).map_err(|mistakes| {
-            let texts = mistakes.iter().map(|mistake| {
-                let at = mistake.at.iter().map(|step| match step {
-                    At::Key(key) => key.clone(),
-                    At::Index(index) => index.to_string(),
-                });
-                format!("`{}` {}", at.collect::<Vec<_>>().join("."), mistake.message)
-            });
-            texts.collect::<Vec<_>>().join("; ")
-        })?;
+    pub(super) fn new(feed: &FeedConfig, secrets: &Secrets) -> Result<Self, Mistakes> {
+        let plan = plan::compile(feed).map_err(Mistakes)?;
         let known = known(&plan);
         Ok(Self { request: request(feed, secrets), plan, known, made: BTreeSet::new() })
     }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::{
     Batch, DecodeError, Provider, Request, Response, body,
-    markets::{Market, endpoint, markets},
+    markets::{Market, endpoint, markets, symbol_mistake},
+    mistake::Mistakes,
     row::Row,
 };
 use crate::{
@@ -52,7 +53,7 @@ struct Pair {
 impl Kraken {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         endpoint(feed, &ENDPOINTS)?;
         let pairs: Vec<Pair> = markets(feed)?.into_iter().map(Pair::new).collect();
         let mut owners: BTreeMap<&str, &Symbol> = BTreeMap::new();
@@ -60,10 +61,11 @@ impl Kraken {
             for name in &pair.names {
                 if let Some(other) = owners.insert(name, &pair.market.symbol) {
                     let symbol = &pair.market.symbol;
-                    return Err(format!(
-                        "`symbols` has {other} and {symbol}, which may both be {name} at Kraken: \
-                         put them into two feeds"
-                    ));
+                    let message = format!(
+                        "has {other} and {symbol}, which may both be {name} at Kraken: put them \
+                         into two feeds"
+                    );
+                    return Err(symbol_mistake(feed, symbol, message).into());
                 }
             }
         }

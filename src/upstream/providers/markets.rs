@@ -1,5 +1,6 @@
 //! What a feed's configuration asks for.
 
+use super::mistake::{At, Mistake, Mistakes, all};
 use crate::{
     market::{Symbol, Topic},
     upstream::config::FeedConfig,
@@ -20,23 +21,26 @@ pub(super) struct Market {
 ///
 /// # Errors
 /// Names the key that is wrong.
-pub(super) fn markets(feed: &FeedConfig) -> Result<Vec<Market>, String> {
+pub(super) fn markets(feed: &FeedConfig) -> Result<Vec<Market>, Mistakes> {
     if feed.symbols.is_empty() {
-        return Err("`symbols` must not be empty".to_owned());
+        return Err(Mistake::at("symbols", "must not be empty").into());
     }
-    let mut ids = Vec::new();
-    for (name, id) in &feed.ids {
+    let ids = all(feed.ids.iter().map(|(name, id)| {
         let symbol = Symbol::parse(name)
-            .ok_or_else(|| format!("`ids` has `{name}`, which is not a symbol like BTC-USD"))?;
+            .ok_or_else(|| Mistake::id(name, "is not for a symbol like BTC-USD"))?;
         if !is_id(&id.0) {
-            return Err(format!("`ids` has an id for {symbol} that cannot be one"));
+            return Err(no_id(&symbol));
         }
-        ids.push((symbol, id.0.clone()));
-    }
+        Ok((symbol, id.0.clone()))
+    }))?;
+    let symbols = all(feed.symbols.iter().enumerate().map(|(index, name)| {
+        Symbol::parse(name).ok_or_else(|| {
+            let message = format!("is `{name}`, which is not a symbol like BTC-USD");
+            Mistake::below("symbols", At::Index(index), message)
+        })
+    }))?;
     let mut markets: Vec<Market> = Vec::new();
-    for name in &feed.symbols {
-        let symbol = Symbol::parse(name)
-            .ok_or_else(|| format!("`symbols` has `{name}`, which is not a symbol like BTC-USD"))?;
+    for symbol in symbols {
         if markets.iter().any(|market| market.symbol == symbol) {
             continue;
         }
@@ -59,20 +63,33 @@ pub(super) fn is_id(text: &str) -> bool {
 ///
 /// # Errors
 /// Names the symbol whose id cannot be one.
-pub(super) fn path_part(symbol: &Symbol, id: String) -> Result<String, String> {
+pub(super) fn path_part(symbol: &Symbol, id: String) -> Result<String, Mistake> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
     if id.bytes().all(allowed) {
         return Ok(id);
     }
-    Err(format!("`ids` has an id for {symbol} that cannot be one"))
+    Err(no_id(symbol))
 }
 
-fn price_topic(symbol: &Symbol, feed: &str) -> Result<Topic, String> {
+fn no_id(symbol: &Symbol) -> Mistake {
+    Mistake::id(symbol, "cannot be an id")
+}
+
+fn price_topic(symbol: &Symbol, feed: &str) -> Result<Topic, Mistake> {
     if feed.contains('.') {
-        return Err("`name` must be one token of a topic: it has a dot".to_owned());
+        return Err(Mistake::at("name", "must be one token of a topic: it has a dot"));
     }
     Topic::parse(&format!("price.{symbol}.{feed}"))
-        .map_err(|error| format!("`name` cannot be part of a topic: {error}"))
+        .map_err(|error| Mistake::at("name", format!("cannot be part of a topic: {error}")))
+}
+
+/// The place of a symbol in the configuration.
+pub(super) fn symbol_mistake(feed: &FeedConfig, symbol: &Symbol, message: String) -> Mistake {
+    let same = |name: &String| Symbol::parse(name).is_some_and(|known| known == *symbol);
+    match feed.symbols.iter().position(same) {
+        Some(index) => Mistake::below("symbols", At::Index(index), message),
+        None => Mistake::at("symbols", message),
+    }
 }
 
 /// The row of an endpoint in a provider's table, whose first row is the default.
@@ -82,14 +99,14 @@ fn price_topic(symbol: &Symbol, feed: &str) -> Result<Topic, String> {
 pub(super) fn endpoint<'t, T>(
     feed: &FeedConfig,
     table: &'t [(&'static str, T)],
-) -> Result<&'t T, String> {
+) -> Result<&'t T, Mistake> {
     let found = match &feed.endpoint {
         None => table.first(),
         Some(asked) => table.iter().find(|(name, _)| name == asked),
     };
     found.map(|(_, row)| row).ok_or_else(|| {
         let names: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
-        format!("`endpoint` must be one of {}", names.join(", "))
+        Mistake::at("endpoint", format!("must be one of {}", names.join(", ")))
     })
 }
 

@@ -5,6 +5,7 @@ use super::{
     Batch, DecodeError, Provider, Request, Response,
     body::{self, excerpt},
     markets::endpoint,
+    mistake::{Mistake, Mistakes},
     row::Row,
 };
 use crate::{
@@ -52,11 +53,12 @@ pub(super) struct Mempool {
 impl Mempool {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let endpoint = endpoint(feed, &ENDPOINTS)?;
         Ok(Self {
             endpoint,
-            topic: Topic::parse(endpoint.topic).map_err(|error| error.to_string())?,
+            topic: Topic::parse(endpoint.topic)
+                .map_err(|error| Mistake::at("endpoint", error.to_string()))?,
         })
     }
 }

@@ -13,6 +13,7 @@ mod json;
 mod kraken;
 mod markets;
 mod mempool;
+mod mistake;
 mod number;
 mod row;
 pub mod stream;
@@ -27,11 +28,12 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use bytes::Bytes;
 
-pub use self::json::{At, Mistake, mistakes};
+use self::mistake::Mistakes;
+pub use self::mistake::{At, Mistake};
 use crate::{
-    market::{Reason, Tick},
+    market::{Reason, Tick, Topic},
     units::{Micros, Secret},
-    upstream::config::{FeedConfig, ProviderKind},
+    upstream::config::{FeedConfig, ProviderKind, Transport},
 };
 
 /// A request to make, relative to the feed's base URL.
@@ -83,6 +85,8 @@ pub struct DecodeError {
     pub reason: Reason,
     /// What was wrong, for the log: never a key, at most a short excerpt of the body.
     pub message: String,
+    /// Whether the API says that the key is what it refuses, or lacks.
+    pub key_refused: bool,
 }
 
 impl Batch {
@@ -119,6 +123,59 @@ impl Secrets {
 /// # Errors
 /// Names the key of `feed` that is wrong, and what it may be.
 pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, String> {
+    make(feed, secrets).map_err(|mistakes| mistakes.to_string())
+}
+
+/// Everything that keeps a feed from ever working and can be known without asking anybody: of its
+/// polls, and of its stream if it has one.
+pub fn mistakes(feed: &FeedConfig) -> Vec<Mistake> {
+    if matches!(feed.provider, ProviderKind::Synthetic | ProviderKind::Push) {
+        return Vec::new();
+    }
+    let mut found = match make(feed, &stand_in(feed)) {
+        Ok(_) => Vec::new(),
+        Err(Mistakes(found)) => found,
+    };
+    if feed.transport == Transport::Ws
+        && feed.provider.stream().is_some()
+        && let Err(Mistakes(more)) = stream::make(feed)
+    {
+        found.extend(more);
+    }
+    found
+}
+
+/// Topics that a feed will publish, as far as its configuration tells; none for one that cannot be
+/// set up.
+pub fn topics(feed: &FeedConfig) -> Vec<Topic> {
+    make(feed, &stand_in(feed)).map(|provider| provider.topics()).unwrap_or_default()
+}
+
+/// Where whether there is a key matters, and not which.
+fn stand_in(feed: &FeedConfig) -> Secrets {
+    let api_key = feed.api_key.as_ref().map(|_| Secret::new("-".to_owned()));
+    Secrets { api_key, ..Secrets::default() }
+}
+
+fn make(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, Mistakes> {
+    let keyless = feed.provider.needs_key() && feed.base_url.is_none() && secrets.api_key.is_none();
+    if !keyless {
+        return plain(feed, secrets);
+    }
+    let provider = feed.provider;
+    let message = format!(
+        "is required: {provider} answers nobody without one; say where it is, as in \
+         api_key = {{ env = \"{}_API_KEY\" }}",
+        provider.name().to_ascii_uppercase()
+    );
+    let mut mistakes = Mistakes::from(Mistake::at("api_key", message));
+    if let Err(Mistakes(more)) = plain(feed, secrets) {
+        mistakes.0.extend(more);
+    }
+    Err(mistakes)
+}
+
+fn plain(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, Mistakes> {
     let key = secrets.api_key.clone();
     let mut provider: Box<dyn Provider> = match feed.provider {
         ProviderKind::Coingecko => Box::new(coingecko::Coingecko::new(feed, key)?),
@@ -133,7 +190,8 @@ pub fn build(feed: &FeedConfig, secrets: &Secrets) -> Result<Box<dyn Provider>, 
         ProviderKind::FearGreed => Box::new(fear_greed::FearGreed::new(feed)?),
         ProviderKind::Json => Box::new(json::Json::new(feed, secrets)?),
         ProviderKind::Synthetic | ProviderKind::Push => {
-            return Err(format!("`provider` {} has no upstream to poll", feed.provider));
+            let message = format!("is {}, which has no upstream to poll", feed.provider);
+            return Err(Mistake::at("provider", message).into());
         }
     };
     for secret in secrets.iter() {
@@ -172,5 +230,5 @@ pub trait Provider: Send {
 
     /// Topics that this feed will publish as far as they are known beforehand, so that they can be
     /// listed, awaited and told as down before the first value.
-    fn topics(&self) -> Vec<crate::market::Topic>;
+    fn topics(&self) -> Vec<Topic>;
 }

@@ -19,7 +19,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{DecodeError, Response, binance, coinbase, kraken};
+use super::{
+    DecodeError, Response, binance, coinbase, kraken,
+    mistake::{Mistake, Mistakes},
+};
 use crate::{
     market::{Tick, Topic},
     upstream::config::{FeedConfig, ProviderKind},
@@ -122,10 +125,17 @@ pub trait StreamProvider: Send {
 /// # Errors
 /// Names the key of `feed` that is wrong, and what it may be.
 pub fn build(feed: &FeedConfig) -> Result<Box<dyn StreamProvider>, String> {
+    make(feed).map_err(|mistakes| mistakes.to_string())
+}
+
+pub(super) fn make(feed: &FeedConfig) -> Result<Box<dyn StreamProvider>, Mistakes> {
     Ok(match feed.provider {
         ProviderKind::Binance => Box::new(binance::stream::BinanceStream::new(feed)?),
         ProviderKind::Coinbase => Box::new(coinbase::stream::CoinbaseStream::new(feed)?),
         ProviderKind::Kraken => Box::new(kraken::stream::KrakenStream::new(feed)?),
-        _ => return Err(format!("`provider` {} has no stream: use rest", feed.provider)),
+        _ => {
+            let message = format!("is {}, which has no stream: use rest", feed.provider);
+            return Err(Mistake::at("provider", message).into());
+        }
     })
 }

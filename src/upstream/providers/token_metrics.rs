@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::{
     Batch, DecodeError, Provider, Request, Response,
     body::{self, excerpt},
-    markets::{Market, distinct, endpoint, is_id, markets},
+    markets::{Market, distinct, endpoint, is_id, markets, symbol_mistake},
+    mistake::{Mistake, Mistakes, all},
     row::Row,
 };
 use crate::{
@@ -59,17 +60,22 @@ enum Lookup {
 impl TokenMetrics {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, String> {
+    pub(super) fn new(feed: &FeedConfig, api_key: Option<Secret>) -> Result<Self, Mistakes> {
         let endpoint = endpoint(feed, &ENDPOINTS)?;
         let (tokens, market) = match endpoint.kind {
             Kind::Market(name) | Kind::Indices(name) => {
                 let topic = Topic::parse(&format!("market.{name}"));
-                (Vec::new(), Some(topic.map_err(|error| error.to_string())?))
+                let wrong = |error| Mistake::at("endpoint", format!("has no topic: {error}"));
+                (Vec::new(), Some(topic.map_err(wrong)?))
             }
             _ => {
                 let markets = markets(feed)?.into_iter();
-                let tokens = markets.map(|market| Token::new(market, endpoint));
-                (tokens.collect::<Result<Vec<Token>, _>>()?, None)
+                let token = |market: Market| {
+                    let symbol = market.symbol.clone();
+                    Token::new(market, endpoint)
+                        .map_err(|message| symbol_mistake(feed, &symbol, message))
+                };
+                (all(markets.map(token))?, None)
             }
         };
         let known = tokens.iter().all(|token| token.id.is_some());
@@ -149,10 +155,8 @@ impl Token {
             Kind::Signal(name) => parse(&format!("signal.{}.{name}", market.symbol))?,
             // Only prices have a unit that the quote can belie.
             _ if market.symbol.quote() != "USD" => {
-                return Err(format!(
-                    "`symbols` has {}, but Token Metrics' prices are in USD",
-                    market.symbol
-                ));
+                let symbol = &market.symbol;
+                return Err(format!("is {symbol}, but Token Metrics' prices are in USD"));
             }
             Kind::Candle(interval, _) => parse(&format!("candle.{}.{interval}", market.symbol))?,
             _ => market.topic.clone(),
@@ -162,7 +166,7 @@ impl Token {
 }
 
 fn parse(topic: &str) -> Result<Topic, String> {
-    Topic::parse(topic).map_err(|error| format!("`symbols`: {error}"))
+    Topic::parse(topic).map_err(|error| format!("makes no topic: {error}"))
 }
 
 impl Provider for TokenMetrics {
@@ -194,6 +198,7 @@ impl Provider for TokenMetrics {
             return Err(DecodeError {
                 reason: Reason::NoData,
                 message: "/tokens knows none of `symbols`".to_owned(),
+                key_refused: false,
             });
         }
         Ok(())

@@ -25,7 +25,7 @@ impl Withhold {
 
     fn error(&self, error: DecodeError, response: &Response) -> DecodeError {
         if self.repeated_by(response) {
-            return DecodeError { reason: error.reason, message: WITHHELD.to_owned() };
+            return DecodeError { message: WITHHELD.to_owned(), ..error };
         }
         error
     }

@@ -127,8 +127,11 @@ impl Provider for Fake {
     fn decode(&mut self, _: &Request, response: &Response) -> Result<Batch, DecodeError> {
         let text = std::str::from_utf8(&response.body).unwrap();
         assert_ne!(text, "panic", "on purpose");
-        let price = Decimal::parse(text)
-            .map_err(|error| DecodeError { reason: Reason::BadBody, message: error.to_string() })?;
+        let price = Decimal::parse(text).map_err(|error| DecodeError {
+            reason: Reason::BadBody,
+            message: error.to_string(),
+            key_refused: false,
+        })?;
         let tick =
             Tick { topic: self.topic.clone(), data: Data::new().with("price", price), ts: None };
         Ok(Batch { ticks: vec![tick], ..Batch::default() })

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::{
     DecodeError, Response, body,
     markets::{Market, endpoint, markets},
+    mistake::{Mistake, Mistakes},
     row::Row,
     stream::{Heard, Marks, StreamProvider, Terms},
 };
@@ -92,7 +93,7 @@ struct Listed {
 impl BinanceStream {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(in crate::upstream::providers) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(in crate::upstream::providers) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let kind = endpoint(feed, &KINDS)?;
         let mut stream = Self { kind, names: Vec::new(), markets: BTreeMap::new() };
         for market in markets(feed)? {
@@ -103,10 +104,13 @@ impl BinanceStream {
         }
         match stream.names.len() {
             ..=STREAMS_MAX => Ok(stream),
-            count => Err(format!(
-                "`symbols` has {count}, and one connection to binance carries {STREAMS_MAX}: \
-                 put the others into another feed"
-            )),
+            count => {
+                let message = format!(
+                    "are {count}, and one connection to binance carries {STREAMS_MAX}: put the \
+                     others into another feed"
+                );
+                Err(Mistake::at("symbols", message).into())
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::{
     DecodeError, Response, body,
     markets::{Market, endpoint, markets},
+    mistake::Mistakes,
     row::Row,
     stream::{Confirmed, Heard, Marks, StreamProvider, Terms},
 };
@@ -67,7 +68,7 @@ struct Product {
 impl CoinbaseStream {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(in crate::upstream::providers) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(in crate::upstream::providers) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         let fields = endpoint(feed, &FIELDS)?;
         let product = |market: Market| Product {
             id: market.id.clone().unwrap_or_else(|| market.symbol.to_string()),

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     market::{Data, Symbol, Tick, Topic, Value},
     units::Micros,
-    upstream::{config::TimeUnit, providers::row},
+    upstream::{
+        config::TimeUnit,
+        providers::{body::excerpt, row},
+    },
 };
 
 /// The market of an element: `Ok(None)` for one that is not asked for.
@@ -37,7 +40,15 @@ pub(super) fn symbol(
         Some(market) if plan.wanted.is_empty() || plan.wanted.contains(&market) => Ok(Some(market)),
         Some(_) => Ok(None),
         None if chosen => Ok(None),
-        None => Err("has a symbol that is no market".to_owned()),
+        None => {
+            let text = excerpt(&text);
+            Err(match &symbol.quote {
+                Some(quote) => {
+                    format!("has {text:?} as a symbol, which makes no market in {quote}")
+                }
+                None => format!("has {text:?} as a symbol, which is no market without a quote"),
+            })
+        }
     }
 }
 

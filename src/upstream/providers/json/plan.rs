@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json_path::JsonPath;
 
+use super::super::mistake::{At, Mistake};
 use crate::{
     market::{Symbol, Topic, fields},
     upstream::{
@@ -17,24 +18,6 @@ const PLACEHOLDER: &str = "{symbol}";
 
 /// Kinds of topics that no configured source may publish.
 const RESERVED: [&str; 3] = ["status", "trade", "book"];
-
-/// A mistake in a feed's configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// The way from the feed to the key that is wrong.
-    pub at: Vec<At>,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-/// One step of a way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum At {
-    /// Into a table.
-    Key(String),
-    /// Into an array.
-    Index(usize),
-}
 
 /// What to take from an answer.
 #[derive(Debug)]
@@ -228,7 +211,8 @@ impl Compiler<'_> {
             self.refuse(&at, message);
         } else if !holds && (table.each.is_some() || table.symbol.is_some()) {
             let message = "every element would have this one topic: write {symbol} in it, or \
-                           leave out each and symbol";
+                           leave out each and symbol and begin the paths of fields and ts with one \
+                           element, as in $[-1][4] for the last of an array of arrays";
             self.refuse(&at, message);
         }
         template

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::super::{
     DecodeError, Response, body,
     markets::{Market, endpoint, markets},
+    mistake::Mistakes,
     row::Row,
     stream::{Confirmed, Heard, StreamProvider, Terms},
 };
@@ -47,7 +48,7 @@ pub(in crate::upstream::providers) struct KrakenStream {
 impl KrakenStream {
     /// # Errors
     /// Names the key of the configuration that is wrong.
-    pub(in crate::upstream::providers) fn new(feed: &FeedConfig) -> Result<Self, String> {
+    pub(in crate::upstream::providers) fn new(feed: &FeedConfig) -> Result<Self, Mistakes> {
         endpoint(feed, &super::ENDPOINTS)?;
         let markets = markets(feed)?;
         let place = |(place, market): (usize, &Market)| (market.symbol.clone(), place);

@@ -2,12 +2,16 @@
 
 use super::*;
 
+fn secrets() -> Secrets {
+    Secrets { api_key: Some(Secret::new(KEY.to_owned())), ..Secrets::default() }
+}
+
 /// Each a provider, the rest of its feed, and what is said of it.
 fn refused(cases: &[(&str, &str, &str)]) {
     for (provider, rest, expected) in cases {
         let text = format!("name = 'x'\nprovider = '{provider}'\n{rest}");
         let feed: FeedConfig = toml::from_str(&text).unwrap();
-        assert_eq!(build(&feed, &Secrets::default()).err().as_deref(), Some(*expected));
+        assert_eq!(build(&feed, &secrets()).err().as_deref(), Some(*expected));
     }
 }
 
@@ -22,29 +26,32 @@ fn ids_and_symbols_that_an_exchange_cannot_know_are_refused() {
         (
             "coinbase",
             "symbols = ['BTC-USD']\nids = { BTC-USD = '../BTC-USD' }",
-            "`ids` has an id for BTC-USD that cannot be one",
+            "`ids.BTC-USD` cannot be an id",
         ),
         (
             "kraken",
             "symbols = ['AB-CD', 'A-BCD']",
-            "`symbols` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
+            "`symbols.1` has AB-CD and A-BCD, which may both be ABCD at Kraken: put them into two feeds",
         ),
-        ("defillama", "symbols = ['BTC-USD']", "`ids` has no id for BTC-USD"),
+        (
+            "defillama",
+            "symbols = ['BTC-USD']",
+            "`ids.BTC-USD` is required: write coingecko:bitcoin or ethereum:0x…",
+        ),
         (
             "defillama",
             "symbols = ['BTC-EUR']",
-            "`symbols` has BTC-EUR, but DefiLlama's prices are in USD",
+            "`symbols.0` is BTC-EUR, but DefiLlama's prices are in USD",
         ),
         (
             "defillama",
             "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin' }",
-            "`ids` has an id for BTC-USD that names no chain: write coingecko:bitcoin or \
-             ethereum:0x…",
+            "`ids.BTC-USD` names no chain: write coingecko:bitcoin or ethereum:0x…",
         ),
         (
             "defillama",
             "endpoint = 'chains'\nchains = ['Ethereum', '??']",
-            "`chains` has \"??\", which cannot be part of a topic",
+            "`chains.1` is \"??\", which cannot be part of a topic",
         ),
     ]);
 }
@@ -54,27 +61,35 @@ fn a_wrong_configuration_names_its_key() {
     let market = "symbols = ['BTC-USD']";
     let cases = [
         ("binance", "", "`symbols` must not be empty"),
-        ("binance", "symbols = ['FOO']", "`symbols` has `FOO`, which is not a symbol like BTC-USD"),
+        (
+            "binance",
+            "symbols = ['FOO']",
+            "`symbols.0` is `FOO`, which is not a symbol like BTC-USD",
+        ),
         (
             "binance",
             "symbols = ['BTC-USD']\nendpoint = 'trades'",
             "`endpoint` must be one of ticker_24hr, ticker_price, book_ticker",
         ),
-        ("coingecko", market, "`ids` has no id for BTC-USD"),
+        (
+            "coingecko",
+            market,
+            "`ids.BTC-USD` is required: CoinGecko has ids of its own, such as bitcoin for BTC (the last part of the coin's page)",
+        ),
         (
             "coingecko",
             "symbols = ['BTC-USD']\nids = { BTC-USD = 'bitcoin,ethereum' }",
-            "`ids` has an id for BTC-USD that cannot be one",
+            "`ids.BTC-USD` cannot be an id",
         ),
         (
             "coingecko",
             "symbols = ['BTC-USD']\nids = { bitcoin = 'bitcoin' }",
-            "`ids` has `bitcoin`, which is not a symbol like BTC-USD",
+            "`ids.bitcoin` is not for a symbol like BTC-USD",
         ),
         (
             "token_metrics",
             "symbols = ['BTC-EUR']",
-            "`symbols` has BTC-EUR, but Token Metrics' prices are in USD",
+            "`symbols.0` is BTC-EUR, but Token Metrics' prices are in USD",
         ),
         ("mempool", "endpoint = 'blocks'", "`endpoint` must be one of fees, height, mempool"),
         ("evm", "endpoint = 'blocks'", "`endpoint` must be one of gas"),
@@ -82,9 +97,9 @@ fn a_wrong_configuration_names_its_key() {
         (
             "evm",
             "chain = 'a.b'",
-            "`chain`: \"a.b\" becomes a part of topics: use only a-z, 0-9 and _, at most 32 of them",
+            "`chain` \"a.b\" becomes a part of topics: use only a-z, 0-9 and _, at most 32 of them",
         ),
-        ("synthetic", "", "`provider` synthetic has no upstream to poll"),
+        ("synthetic", "", "`provider` is synthetic, which has no upstream to poll"),
     ];
     refused(&cases);
     let dotted = "name = 'a.b'\nprovider = 'binance'\nsymbols = ['BTC-USD']";
@@ -95,8 +110,8 @@ fn a_wrong_configuration_names_its_key() {
 #[test]
 fn etherscan_is_asked_only_about_chains_that_have_an_id() {
     let devnet = "name = 'x'\nprovider = 'etherscan'\nchain = 'devnet'";
-    let error = build(&toml::from_str(devnet).unwrap(), &Secrets::default()).err().unwrap();
-    assert!(error.starts_with("`chain`: \"devnet\" is not one of ethereum, "), "{error}");
+    let error = build(&toml::from_str(devnet).unwrap(), &secrets()).err().unwrap();
+    assert!(error.starts_with("`chain` \"devnet\" is not one of ethereum, "), "{error}");
 }
 
 #[test]

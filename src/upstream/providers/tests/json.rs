@@ -113,7 +113,10 @@ fn elements_make_topics_and_what_is_no_market_is_told() {
     assert_eq!(ticks, ["price.BTC-USDT.o price=1", "price.ETH-EUR.o price=4"]);
     assert_eq!(
         batch.missing,
-        ["topics.0: element 1 has a symbol that is no market", "topics.0: element 2 has no symbol",]
+        [
+            "topics.0: element 1 has \"nonsense\" as a symbol, which is no market without a quote",
+            "topics.0: element 2 has no symbol",
+        ]
     );
 }
 
