@@ -114,7 +114,7 @@ impl Rig {
             source: "bench".into(),
             subscribers: (0..subscribers)
                 .map(|_| {
-                    let socket = Box::new(Sink(meter.clone()));
+                    let socket = Arc::new(Sink(meter.clone()));
                     subscribe(&seat, asked, format, socket)
                 })
                 .collect(),
@@ -212,7 +212,7 @@ fn subscribe(
     seat: &Seat,
     asked: &str,
     format: Format,
-    socket: Box<dyn SocketWriter>,
+    socket: Arc<dyn SocketWriter>,
 ) -> Subscriber {
     let asked: Subscribe = serde_json::from_str(asked).unwrap();
     let subscriber = seat.take(socket, format, Instant::now());

@@ -56,7 +56,7 @@ pub(super) struct Client {
     owner: AtomicWaker,
     /// Whether its owner was woken and has not looked since.
     woken: AtomicBool,
-    writer: Box<dyn SocketWriter>,
+    writer: Arc<dyn SocketWriter>,
     metrics: Arc<Metrics>,
 }
 
@@ -107,7 +107,7 @@ pub struct Flow {
 
 impl Client {
     pub(super) fn new(
-        writer: Box<dyn SocketWriter>,
+        writer: Arc<dyn SocketWriter>,
         bounds: Bounds,
         format: Format,
         metrics: Arc<Metrics>,

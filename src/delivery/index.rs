@@ -18,7 +18,6 @@ use super::{
     dispatch::{accept, guarded},
     offer::Offer,
     turns::{Open, Turns},
-    view::View,
 };
 use crate::{
     hub::{Head, Hub, Issued, Slot, StatusChange, TopicId},
@@ -176,7 +175,7 @@ impl Index {
             return Some((view, false));
         }
         let entry = self.topics.get_mut(slot.id() as usize).and_then(Option::as_mut)?;
-        let view = u32::try_from(state.outbox.views.insert(View::new(slot.clone(), sub))).ok()?;
+        let view = state.outbox.insert_view(slot.clone(), sub)?;
         let place = u32::try_from(entry.members.len()).ok()?;
         state.by_topic.insert(slot.id(), Reach { view, place });
         entry.members.push(Member { client, view });

@@ -152,7 +152,7 @@ impl Seat {
     }
 
     /// Takes the place, for a client that gets its messages in `format`.
-    pub fn take(&self, writer: Box<dyn SocketWriter>, format: Format, now: Instant) -> Subscriber {
+    pub fn take(&self, writer: Arc<dyn SocketWriter>, format: Format, now: Instant) -> Subscriber {
         let metrics = self.metrics.clone();
         let client = Arc::new(Client::new(writer, self.bounds, format, metrics, now));
         self.shard.attach(client.clone());

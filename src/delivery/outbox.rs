@@ -10,6 +10,7 @@
 //! reads no further request while [`Outbox::control_bytes`] is high.
 
 mod direct;
+mod lane;
 mod loss;
 mod replay;
 mod wire;
@@ -37,6 +38,7 @@ use crate::{
     protocol::{encoding::Format, event::Notice, params::Mode},
 };
 pub(super) use direct::Packet;
+use lane::Lane;
 use wire::Partial;
 
 /// The most frames that are written at once.
@@ -62,8 +64,6 @@ pub(super) struct Subscription {
     pub(super) ledger: Ledger,
     /// Whether the client was told that the filter fails.
     pub(super) failure_told: bool,
-    /// Whether every update goes to the client as it is and at once.
-    pub(super) takes_all: bool,
 }
 
 /// What waits for one client.
@@ -73,6 +73,8 @@ pub(super) struct Outbox {
     pub(super) format: Format,
     pub(super) subs: Slab<Subscription>,
     pub(super) views: Slab<View>,
+    /// By view.
+    pub(super) lanes: Vec<Lane>,
     order: VecDeque<Token>,
     /// Places in the order that must be encoded before they can be written.
     lazy: usize,
@@ -105,6 +107,7 @@ impl Outbox {
             // of what such a client costs.
             subs: Slab::with_capacity(1),
             views: Slab::with_capacity(1),
+            lanes: Vec::new(),
             order: VecDeque::new(),
             lazy: 0,
             control: VecDeque::new(),
@@ -314,6 +317,7 @@ impl Outbox {
             topic.sub = sub;
             topic.next_allowed = None;
         }
+        self.set_lane(view);
         self.promote(view);
         let told = |sub: &Subscription| sub.options.status;
         if !self.subs.get(sub as usize).is_some_and(told) {
@@ -326,6 +330,7 @@ impl Outbox {
     pub(super) fn remove_view(&mut self, view: u32) {
         self.drop_status(view);
         self.views.try_remove(view as usize);
+        self.set_lane(view);
     }
 
     fn drop_status(&mut self, view: u32) {

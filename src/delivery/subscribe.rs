@@ -344,14 +344,14 @@ impl ClientState {
             matched: 0,
             ledger: Ledger::default(),
             failure_told: false,
-            takes_all: terms.options.takes_all(),
         };
         let sub = u32::try_from(self.outbox.subs.insert(sub)).map_err(|_| beyond_count())?;
         Ok(Put { sub, new: true, changed: true })
     }
 
     /// Every subscription with its account, by name.
-    pub(super) fn subscriptions(&self) -> Vec<SubscriptionRow> {
+    pub(super) fn subscriptions(&mut self) -> Vec<SubscriptionRow> {
+        self.outbox.post();
         let mut rows: Vec<_> = self
             .outbox
             .subs

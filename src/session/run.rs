@@ -21,7 +21,7 @@ use super::{
     greeting,
     heartbeat::{Due, Timers},
     inbound::{Inbound, Received, Rules},
-    socket::{Writer, configure},
+    socket::configure,
 };
 use crate::{
     access::{Full, Permit},
@@ -64,7 +64,7 @@ pub(super) fn take(
     let stream = TcpStream::from_std(stream)?;
     configure(&stream, sessions.settings.send_buffer)?;
     let (stream, now) = (Arc::new(stream), Instant::now());
-    let subscriber = seat.take(Box::new(Writer(stream.clone())), format, now);
+    let subscriber = seat.take(stream.clone(), format, now);
     let limits = &sessions.settings.limits;
     let rules = Rules {
         message_bytes: limits.message_bytes.0,

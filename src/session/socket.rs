@@ -1,33 +1,27 @@
 //! The socket of a session: written by whoever flushes, read by the session's task.
 
-use std::{
-    io::{self, IoSlice},
-    sync::Arc,
-};
+use std::io::{self, IoSlice};
 
 use tokio::net::TcpStream;
 
 use crate::delivery::SocketWriter;
 
-/// The writing side.
-pub(super) struct Writer(pub(super) Arc<TcpStream>);
-
-impl SocketWriter for Writer {
+impl SocketWriter for TcpStream {
     /// Asks the kernel and not the reactor whether the socket takes more: whoever writes so knows
     /// already when it does not, and the reactor's state is one more line of memory to fetch for
     /// each of many clients. Only what the kernel refuses is told to the reactor, by asking again.
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match socket2::SockRef::from(&*self.0).send_vectored(slices) {
+        match socket2::SockRef::from(self).send_vectored(slices) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.0.try_write_vectored(slices)
+                Self::try_write_vectored(self, slices)
             }
             done => done,
         }
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match socket2::SockRef::from(&*self.0).send(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.try_write(bytes),
+        match socket2::SockRef::from(self).send(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::try_write(self, bytes),
             done => done,
         }
     }

@@ -129,25 +129,18 @@ impl Outbox {
         account: &mut Account,
         now: Instant,
     ) -> Option<()> {
-        let topic = self.views.get(mark.view as usize)?;
-        let (key, waits) = (topic.sub, topic.waiting > 0 || topic.latest.is_some());
-        let owner = self.subs.get_mut(key as usize)?;
         let count = run.len() as u64;
+        account.tally.offered += count;
+        let lane = self.lanes.get(mark.view as usize)?;
+        // Where nothing is held back, nothing of the topic can wait either.
+        if lane.whole && self.held.is_empty() && self.format.is_bare() {
+            packet.push(mark.view, lane.sub, What::Run(mark.run), run.bulk().bytes.len());
+            return Some(());
+        }
+        let key = lane.sub;
+        let owner = self.subs.get_mut(key as usize)?;
         owner.ledger.published += count;
         owner.ledger.queued += count;
-        account.tally.offered += count;
-        let every = owner.options.mode == Mode::Every;
-        if owner.takes_all && !waits && (every || count == 1) && self.format.is_bare() {
-            if every {
-                packet.push(mark.view, key, What::Run(mark.run), run.bulk().bytes.len());
-                return Some(());
-            }
-            // Only one of the topic can be in the packet: see below.
-            if topic.in_packet.is_none() {
-                let letter = run.offers.first()?.letter(Variant::bare(self.format));
-                return self.gather_latest(mark.view, key, letter, packet, now);
-            }
-        }
         for offer in &run.offers {
             self.gather_one(mark.view, key, offer, packet, now);
         }
@@ -222,8 +215,15 @@ impl Outbox {
                     let bulk = run.bulk();
                     if written >= bulk.bytes.len() {
                         written -= bulk.bytes.len();
-                        self.credit_run(sub, run, account);
+                        if let Some(lane) = self.lanes.get_mut(view as usize) {
+                            lane.direct += run.len() as u64;
+                        }
+                        account.delivered_run(bulk);
                         continue;
+                    }
+                    if let Some(owner) = self.subs.get_mut(sub as usize) {
+                        owner.ledger.published += run.len() as u64;
+                        owner.ledger.queued += run.len() as u64;
                     }
                     let whole = Variant::bare(self.format);
                     for offer in &run.offers {
@@ -279,14 +279,5 @@ impl Outbox {
             *written -= len;
             self.credit(&next, account);
         }
-    }
-
-    fn credit_run(&mut self, sub: u32, run: &Run, account: &mut Account) {
-        let count = run.len() as u64;
-        if let Some(sub) = self.subs.get_mut(sub as usize) {
-            sub.ledger.queued -= count;
-            sub.ledger.delivered += count;
-        }
-        account.delivered_run(run.bulk());
     }
 }

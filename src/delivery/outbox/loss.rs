@@ -145,6 +145,7 @@ impl Outbox {
     /// Ends `sub`: nothing of it waits any more. Its topics must be given to others or removed by
     /// the caller afterwards, which it can tell from [`View::sub`].
     pub(in crate::delivery) fn cancel(&mut self, sub: u32) {
+        self.post();
         let mut lost: u64 = 0;
         let (views, held) = (&mut self.views, &mut self.held);
         let (queued_updates, queued_bytes) = (&mut self.queued_updates, &mut self.queued_bytes);

@@ -69,9 +69,13 @@ impl Outbox {
             self.cut(view);
         }
         if let Some(known) = self.subs.get_mut(sub as usize) {
-            known.takes_all = options.takes_all();
             known.options = options.clone();
             known.failure_told = false;
+        }
+        let of_sub = |(_, topic): &(usize, &View)| topic.sub == sub;
+        let keys = self.views.iter().filter(of_sub).filter_map(|(key, _)| u32::try_from(key).ok());
+        for view in keys.collect::<Vec<_>>() {
+            self.set_lane(view);
         }
         true
     }

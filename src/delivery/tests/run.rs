@@ -310,7 +310,8 @@ impl Run {
         assert_eq!(self.world.hub.interest().counts(), wanted);
         for (peer, subscriber) in self.model.clients.iter().enumerate() {
             assert!(!self.world.flow(peer).broken);
-            let state = self.world.client(peer).lock();
+            let mut state = self.world.client(peer).lock();
+            state.outbox.post();
             state.outbox.audit();
             let accounts: BTreeMap<_, _> = (state.outbox.subs.iter())
                 .inspect(|(_, sub)| assert!(sub.ledger.balances(), "{:?}", sub.ledger))

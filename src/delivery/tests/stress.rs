@@ -77,7 +77,7 @@ impl Client {
         let socket = Socket::default();
         socket.wire.allow(usize::MAX);
         let seat = delivery.seat(TransportKind::WebSocket).unwrap();
-        let subscriber = seat.take(Box::new(socket.clone()), Format::default(), Instant::now());
+        let subscriber = seat.take(Arc::new(socket.clone()), Format::default(), Instant::now());
         Self { subscriber, socket, answers: Vec::new() }
     }
 

@@ -98,7 +98,7 @@ impl World {
     /// A client whose socket takes nothing yet.
     pub(super) fn connect(&mut self, bounds: Bounds) -> usize {
         let wire = Wire::default();
-        let writer = Box::new(wire.clone());
+        let writer = Arc::new(wire.clone());
         let client = Client::new(
             writer,
             bounds,

@@ -80,7 +80,7 @@ impl Sessions {
             ErrorBody::new(ErrorCode::Internal, "there is no shard for this stream")
         })?;
         let pipe = Arc::new(Pipe::new());
-        let (writer, now) = (Box::new(SseWriter(pipe.clone())), Instant::now());
+        let (writer, now) = (Arc::new(SseWriter(pipe.clone())), Instant::now());
         let subscriber = Arc::new(seat.take(writer, Format::default(), now));
         // Before anything can fail: whoever drops it ends the session.
         let events = Events { pipe: pipe.clone(), subscriber: subscriber.clone() };
