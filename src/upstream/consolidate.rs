@@ -29,7 +29,7 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use self::{
-    entry::{Entry, Held, Outcome, Rank, outlier_message},
+    entry::{Entry, Held, Outcome, Quotes, Rank, outlier_message},
     median::{Verdict, judge},
 };
 use super::{config::ConsolidateConfig, feed::Feed, validate::Fault};
@@ -110,6 +110,7 @@ impl Consolidator {
                 weight: terms.weight,
                 preferred: terms.preferred,
                 tick: tick.clone(),
+                quotes: Quotes::of(&tick.data),
                 rx,
                 trouble: None,
                 blocked: false,
@@ -190,7 +191,7 @@ impl Consolidator {
     /// Tells the feeds which of their prices do not count any more, or count again.
     fn report(&self, entry: &mut Entry, excluded: &Excluded, now: Micros) {
         for at in 0..entry.sources.len() {
-            let is_out = excluded.places.contains(&at);
+            let is_out = excluded.places.binary_search(&at).is_ok();
             let Some(held) = entry.sources.get(at).filter(|held| is_out || held.excluded) else {
                 continue;
             };
@@ -242,7 +243,7 @@ impl Consolidator {
     }
 }
 
-/// Who is left out of an entry, and of what: places among its sources.
+/// Who is left out of an entry, and of what: places among its sources, in order.
 #[derive(Debug, Default)]
 struct Excluded {
     places: Vec<usize>,
