@@ -50,7 +50,7 @@ async fn a_source_leaves_at_its_deadline_and_not_with_the_next_sweep() {
     let rig = Rig::new(ConsolidateConfig::default());
     let began = Instant::now();
     let until = |millis| sleep_until(began + Duration::from_millis(millis));
-    rig.sweep_by_itself();
+    let _running = rig.sweep_by_itself();
     until(100).await;
     rig.offer_at("a", "1", 100 * MILLI);
     until(5_000).await;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     hub::{self, FeedReport, Hub, Transition, Trouble},
     market::{Data, Decimal, Reason, Source, Tick, Topic},
-    shutdown,
+    shutdown::{self, Tasks, Trigger},
     telemetry::Telemetry,
     units::Micros,
     upstream::{
@@ -103,8 +103,9 @@ impl Rig {
         self.consolidator.offer(&tick, &self.feeds[feed], rx);
     }
 
-    /// Sweeps by a clock that begins at 0 and moves with tokio's time.
-    pub(super) fn sweep_by_itself(&self) {
+    /// Sweeps by a clock that begins at 0 and moves with tokio's time, until what it returns is
+    /// dropped.
+    pub(super) fn sweep_by_itself(&self) -> (Tasks, Trigger) {
         let (trigger, shutdown) = shutdown::channel();
         let sweep = Sweep {
             hub: self.hub.clone(),
@@ -112,10 +113,9 @@ impl Rig {
             feeds: Arc::new([]),
             clock: Clock::tokio(0),
         };
-        tokio::spawn(async move {
-            sweep.run(shutdown).await;
-            drop(trigger);
-        });
+        let tasks = Tasks::default();
+        tasks.spawn("sweep", sweep.run(shutdown));
+        (tasks, trigger)
     }
 
     pub(super) fn trouble(&self, feed: &str, trouble: Trouble, secs: i64) {

@@ -9,13 +9,16 @@ use tokio::{io::AsyncWriteExt, net::TcpStream, time::Instant};
 use super::accounts::{Account, Tally, Truth};
 use crate::support::{Client, Ended};
 
+/// A pattern, whether every number comes or lies in a gap, and how it is subscribed.
+type Choice = (&'static str, bool, fn() -> Value);
+
 /// A subscription to what the load comes of, and one to prices. No topic is in both.
-const LOAD: [(&str, bool, fn() -> Value); 3] = [
+const LOAD: [Choice; 3] = [
     ("bench.0", true, || json!({"mode": "every"})),
     ("bench.*", false, || json!({"max_rate": 20})),
     ("bench.1", false, || json!({})),
 ];
-const PRICES: [(&str, bool, fn() -> Value); 4] = [
+const PRICES: [Choice; 4] = [
     ("price.>", true, || json!({"mode": "every"})),
     ("price.*.*", false, || json!({})),
     ("price.*", true, || json!({"mode": "every", "snapshot": false})),
