@@ -2,6 +2,7 @@
 
 mod cases;
 mod chaos;
+mod goaway;
 mod memory;
 mod servers;
 mod tls;
