@@ -187,7 +187,8 @@ pub struct ConsolidateConfig {
     pub prefer: Vec<String>,
     /// How much a source's price counts; 1 where none is given.
     pub weights: BTreeMap<String, u32>,
-    /// A price farther from the median of at least three, in per cent, does not count.
+    /// A price farther from the median of at least three, in per cent, does not count; it does again
+    /// from four fifths of this.
     pub max_deviation_pct: f64,
 }
 

@@ -17,6 +17,7 @@
 //! its feed says that it does not count.
 
 mod apart;
+mod deadline;
 mod entry;
 mod median;
 
@@ -29,10 +30,11 @@ use dashmap::DashMap;
 use parking_lot::Mutex;
 
 use self::{
-    entry::{Entry, Held, Outcome, Rank, outlier_message},
+    deadline::Deadline,
+    entry::{Entry, Held, Outcome, Quotes, Rank, outlier_message},
     median::{Verdict, judge},
 };
-use super::{config::ConsolidateConfig, feed::Feed, validate::Fault};
+use super::{clock::Clock, config::ConsolidateConfig, feed::Feed, validate::Fault};
 use crate::{
     hub::{Hub, Trouble},
     market::{Source, Symbol, Tick, Topic},
@@ -50,6 +52,7 @@ pub struct Consolidator {
     symbols: DashMap<Symbol, Arc<Mutex<Entry>>>,
     /// Where a source's price counts, by its topic.
     ways: DashMap<Topic, Arc<[Way]>>,
+    deadline: Deadline,
 }
 
 /// How much a feed has to say.
@@ -80,6 +83,7 @@ impl Consolidator {
             quote_as: config.quote_as,
             symbols: DashMap::new(),
             ways: DashMap::new(),
+            deadline: Deadline::new(),
         }
     }
 
@@ -110,6 +114,7 @@ impl Consolidator {
                 weight: terms.weight,
                 preferred: terms.preferred,
                 tick: tick.clone(),
+                quotes: Quotes::of(&tick.data),
                 rx,
                 trouble: None,
                 blocked: false,
@@ -137,14 +142,21 @@ impl Consolidator {
         }
     }
 
+    /// Waits until a source goes stale that has not left yet. Cancelling it loses nothing.
+    pub async fn due(&self, clock: &Clock) {
+        self.deadline.reached(clock).await;
+    }
+
     /// Lets time pass: a source that has gone stale leaves.
     pub fn sweep(&self, now: Micros) {
+        self.deadline.reset();
         let entries: Vec<_> = self.symbols.iter().map(|entry| entry.value().clone()).collect();
         for entry in entries {
             let mut entry = entry.lock();
             if now >= entry.due {
                 self.refresh(&mut entry, None, now);
             }
+            self.deadline.at_most(entry.due);
         }
     }
 
@@ -153,6 +165,7 @@ impl Consolidator {
     /// verdict is the last published.
     fn refresh(&self, entry: &mut Entry, offered: Option<&Topic>, now: Micros) {
         entry.due = entry.next_due(now);
+        self.deadline.at_most(entry.due);
         let places = entry.live(now);
         let live: Vec<&Held> = places.iter().filter_map(|at| entry.sources.get(*at)).collect();
         let votes: Vec<_> = live.iter().map(|held| held.vote()).collect();
@@ -190,7 +203,7 @@ impl Consolidator {
     /// Tells the feeds which of their prices do not count any more, or count again.
     fn report(&self, entry: &mut Entry, excluded: &Excluded, now: Micros) {
         for at in 0..entry.sources.len() {
-            let is_out = excluded.places.contains(&at);
+            let is_out = excluded.places.binary_search(&at).is_ok();
             let Some(held) = entry.sources.get(at).filter(|held| is_out || held.excluded) else {
                 continue;
             };
@@ -242,7 +255,7 @@ impl Consolidator {
     }
 }
 
-/// Who is left out of an entry, and of what: places among its sources.
+/// Who is left out of an entry, and of what: places among its sources, in order.
 #[derive(Debug, Default)]
 struct Excluded {
     places: Vec<usize>,

@@ -10,7 +10,8 @@ use crate::{
     shutdown::{Shutdown, Stage},
 };
 
-/// How late a change of freshness may be told.
+/// How late a change of freshness may be told. That a source leaves a consolidated price is told at
+/// once: clients act on the price.
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 
 /// What ages.
@@ -35,6 +36,10 @@ impl Sweep {
                 biased;
                 () = shutdown.reached(Stage::Stopping) => return,
                 _ = ticks.tick() => {}
+                () = self.consolidator.due(&self.clock) => {
+                    self.consolidator.sweep(self.clock.now());
+                    continue;
+                }
             }
             let now = self.clock.now();
             // The consolidator first: where another source takes over, the topic does not age.

@@ -1,6 +1,8 @@
 //! Upstreams that answer badly, slowly, elsewhere or not at all, beside one that is well.
 
 mod cases;
+mod chaos;
+mod goaway;
 mod memory;
 mod servers;
 mod tls;

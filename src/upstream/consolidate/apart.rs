@@ -1,5 +1,7 @@
 //! How far two prices lie apart, in whole numbers: no float decides who counts. Pure.
 
+use std::cmp::Ordering;
+
 use crate::market::Decimal;
 
 /// Digits that count, from the first of the largest number: a price that differs from another only
@@ -9,9 +11,72 @@ const DIGITS: i32 = 24;
 /// One, in millionths.
 const MILLION: u128 = 1_000_000;
 
+/// A number that is compared often: its first digits are read once.
+#[derive(Debug, Clone)]
+pub(super) struct Number {
+    decimal: Decimal,
+    /// Of a number above zero.
+    size: Option<Size>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    /// The power of ten of the first digit that is not 0.
+    top: i32,
+    /// The first [`DIGITS`] digits from there.
+    lead: u128,
+    /// There are no more.
+    whole: bool,
+}
+
+impl Number {
+    pub(super) fn of(decimal: &Decimal) -> Self {
+        let size = decimal.is_positive().then(|| Size::of(&Digits::of(decimal))).flatten();
+        Self { decimal: decimal.clone(), size }
+    }
+
+    pub(super) fn decimal(&self) -> &Decimal {
+        &self.decimal
+    }
+
+    /// As [`Decimal::cmp_value`], and as exact.
+    pub(super) fn cmp_value(&self, other: &Self) -> Ordering {
+        if let Some((mine, theirs)) = self.size.zip(other.size) {
+            let by_lead = (mine.top, mine.lead).cmp(&(theirs.top, theirs.lead));
+            if by_lead.is_ne() || (mine.whole && theirs.whole) {
+                return by_lead;
+            }
+        }
+        self.decimal.cmp_value(&other.decimal)
+    }
+}
+
+impl Size {
+    fn of(digits: &Digits<'_>) -> Option<Self> {
+        let top = digits.top()?;
+        let last = i32::try_from(digits.fraction.len()).ok().map(|places| -places);
+        let whole = last.is_some_and(|last| last > top - DIGITS);
+        Some(Self { top, lead: digits.multiple(top), whole })
+    }
+
+    /// Its digits from the power `top` down, which is not below its own.
+    fn multiple(self, top: i32) -> u128 {
+        match top.abs_diff(self.top) {
+            0 => self.lead,
+            zeros => 10_u128.checked_pow(zeros).map_or(0, |unit| self.lead / unit),
+        }
+    }
+}
+
 /// Whether the larger of two prices above zero is at most `ppm` millionths above the smaller.
-pub(super) fn near(a: &Decimal, b: &Decimal, ppm: u64) -> bool {
-    let [a, b] = aligned([a, b]);
+pub(super) fn near(a: &Number, b: &Number, ppm: u64) -> bool {
+    let [a, b] = match a.size.zip(b.size) {
+        Some((a, b)) => {
+            let top = a.top.max(b.top);
+            [a.multiple(top), b.multiple(top)]
+        }
+        None => aligned([a.decimal(), b.decimal()]),
+    };
     a.abs_diff(b) * MILLION <= u128::from(ppm.min(PPM_MAX)) * a.min(b)
 }
 
@@ -87,7 +152,8 @@ mod tests {
 
     #[test]
     fn the_bound_itself_is_near() {
-        let near = |a, b| near(&decimal(a), &decimal(b), 50_000);
+        let number = |text| Number::of(&decimal(text));
+        let near = |a, b| near(&number(a), &number(b), 50_000);
         assert!(near("100", "105") && near("105.00", "100") && near("0.1", "0.105"));
         assert!(!near("100", "105.0000000001") && !near("95", "100") && near("95.3", "100"));
         assert!(near("0.00000000000000000001", "0.000000000000000000010"));
@@ -113,11 +179,31 @@ mod tests {
             let number = |value: u32| decimal(&format!("{value}e{exponent}"));
             let (low, high) = (u128::from(a.min(b)), u128::from(a.max(b)));
             let expected = (high - low) * MILLION <= u128::from(ppm) * low;
-            prop_assert_eq!(near(&number(a), &number(b), ppm), expected);
-            prop_assert_eq!(near(&number(b), &number(a), ppm), expected);
+            let [one, other] = [a, b].map(|value| Number::of(&number(value)));
+            prop_assert_eq!(near(&one, &other, ppm), expected);
+            prop_assert_eq!(near(&other, &one, ppm), expected);
             let (small, large) = (number(a.min(b)), number(a.max(b)));
             let expected = ((high - low) * MILLION + low / 2) / low;
             prop_assert_eq!(u128::from(spread_ppm(&large, &small, &small)), expected);
+        }
+
+        #[test]
+        fn what_was_read_once_compares_as_the_digits_do(
+            (a, b) in ("[1-9]{0,3}[09]{0,30}", "[0-9]{0,40}", "[0-9]{0,40}").prop_map(|(same, a, b)| {
+                (format!("{same}0{a}"), format!("{same}0{b}"))
+            }),
+            (above, below) in (-45_i32..45, -45_i32..45),
+            ppm in prop_oneof![0_u64..3_000_000, any::<u64>()],
+        ) {
+            let read = |text: &str, exponent| Decimal::parse(&format!("{text}e{exponent}"));
+            for exponents in [(above, above), (above, below)] {
+                let (Ok(a), Ok(b)) = (read(&a, exponents.0), read(&b, exponents.1)) else { continue };
+                let (x, y) = (Number::of(&a), Number::of(&b));
+                prop_assert_eq!(x.cmp_value(&y), a.cmp_value(&b));
+                let [c, d] = aligned([&a, &b]);
+                let expected = c.abs_diff(d) * MILLION <= u128::from(ppm.min(PPM_MAX)) * c.min(d);
+                prop_assert_eq!(near(&x, &y, ppm), expected);
+            }
         }
     }
 }

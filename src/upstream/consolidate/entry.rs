@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::median::{Verdict, Vote};
+use super::{
+    apart::Number,
+    median::{Verdict, Vote},
+};
 use crate::{
     hub::{Slot, Standing, Trouble},
     market::{Data, Decimal, Tick, Topic, Value},
@@ -32,6 +35,7 @@ pub(super) struct Held {
     pub weight: u32,
     pub preferred: bool,
     pub tick: Tick,
+    pub quotes: Quotes,
     pub rx: Micros,
     /// What has kept it from confirming since then.
     pub trouble: Option<Trouble>,
@@ -41,6 +45,20 @@ pub(super) struct Held {
     pub excluded: bool,
     /// That has been counted for this very value.
     pub counted: bool,
+}
+
+/// What a tick says that is compared with what others say.
+pub(super) struct Quotes {
+    price: Option<Number>,
+    bid: Option<Number>,
+    ask: Option<Number>,
+}
+
+impl Quotes {
+    pub(super) fn of(data: &Data) -> Self {
+        let read = |name| data.decimal(name).map(Number::of);
+        Self { price: read("price"), bid: read("bid"), ask: read("ask") }
+    }
 }
 
 /// One symbol.
@@ -80,13 +98,14 @@ impl Held {
     }
 
     pub(super) fn vote(&self) -> Vote<'_> {
-        let data = &self.tick.data;
+        let Quotes { price, bid, ask } = &self.quotes;
         Vote {
-            price: data.decimal("price"),
-            bid: data.decimal("bid"),
-            ask: data.decimal("ask"),
+            price: price.as_ref(),
+            bid: bid.as_ref(),
+            ask: ask.as_ref(),
             weight: self.weight,
             preferred: self.preferred,
+            excluded: self.excluded,
         }
     }
 }
@@ -161,7 +180,7 @@ impl<'a> Outcome<'a> {
     pub(super) fn of(verdict: &Verdict, live: &[&'a Held]) -> Option<Self> {
         let chosen = *live.get(verdict.chosen)?;
         let counted = || {
-            let counts = |index: &usize| !verdict.excluded.contains(index);
+            let counts = |index: &usize| verdict.excluded.binary_search(index).is_err();
             live.iter().enumerate().filter(move |(index, _)| counts(index)).map(|(_, held)| *held)
         };
         let quote = |by: Option<usize>, name| {

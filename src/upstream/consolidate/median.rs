@@ -8,26 +8,29 @@
 //!
 //! A price that lies farther from the median than the bound is an **outlier** and does not count:
 //! the median is taken again without it. That needs three prices, of which those near the median
-//! weigh more than half; otherwise nobody can say who is wrong, and everybody counts. The median of
+//! weigh more than half; otherwise nobody can say who is wrong, and everybody counts. An outlier comes
+//! back only within four fifths of the bound, so that one that keeps to the very bound does not come
+//! and go with each answer; unless the others alone would be too few. The median of
 //! two is the lower, unless they weigh the same and lie farther apart than the bound: then the one
 //! that the operator prefers speaks.
 
-use super::apart::{near, spread_ppm};
-use crate::market::Decimal;
+use super::apart::{Number, near, spread_ppm};
 
 /// What one live source says.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vote<'a> {
     /// Its price; one that has none, only a bid and an ask, has no say in the price.
-    pub price: Option<&'a Decimal>,
+    pub price: Option<&'a Number>,
     /// The highest that a buyer offers there.
-    pub bid: Option<&'a Decimal>,
+    pub bid: Option<&'a Number>,
     /// The lowest that a seller asks there.
-    pub ask: Option<&'a Decimal>,
+    pub ask: Option<&'a Number>,
     /// How much its price counts.
     pub weight: u32,
     /// Whether it is named in the order of failover.
     pub preferred: bool,
+    /// Whether it was left out by the verdict before.
+    pub excluded: bool,
 }
 
 /// What it comes to. Votes are named by their place.
@@ -51,15 +54,16 @@ pub(super) struct Verdict {
 #[derive(Debug, Clone, Copy)]
 struct Said<'a> {
     by: usize,
-    price: &'a Decimal,
+    price: &'a Number,
     weight: u64,
+    excluded: bool,
 }
 
 /// Judges `votes`, in the order of failover; prices farther apart than `bound_ppm` millionths do not
 /// agree. `None` without votes.
 pub(super) fn judge(votes: &[Vote<'_>], bound_ppm: u64) -> Option<Verdict> {
     let mut said: Vec<Said<'_>> = votes.iter().enumerate().filter_map(Said::of).collect();
-    said.sort_by(|a, b| a.price.cmp_value(b.price).then(a.by.cmp(&b.by)));
+    said.sort_unstable_by(|a, b| a.price.cmp_value(b.price).then(a.by.cmp(&b.by)));
     let Some(middle) = median(&said) else {
         // Nobody has a price: the first in order speaks, with what it has.
         return votes.first().map(|first| Verdict {
@@ -71,9 +75,10 @@ pub(super) fn judge(votes: &[Vote<'_>], bound_ppm: u64) -> Option<Verdict> {
             spread_ppm: None,
         });
     };
-    let mut excluded = outliers(&said, middle, bound_ppm);
-    said.retain(|one| !excluded.contains(&one.by));
-    excluded.sort_unstable();
+    let excluded = outliers(&said, middle, bound_ppm);
+    if !excluded.is_empty() {
+        said.retain(|one| excluded.binary_search(&one.by).is_err());
+    }
     let chosen = preferred_of_two(&said, votes, bound_ppm).or_else(|| median(&said))?;
     let spread = said.first().zip(said.last());
     let (bid, ask) = quotes(votes, &chosen, &excluded, bound_ppm);
@@ -83,13 +88,16 @@ pub(super) fn judge(votes: &[Vote<'_>], bound_ppm: u64) -> Option<Verdict> {
         excluded,
         bid,
         ask,
-        spread_ppm: spread.map(|(low, high)| spread_ppm(high.price, low.price, chosen.price)),
+        spread_ppm: spread.map(|(low, high)| {
+            spread_ppm(high.price.decimal(), low.price.decimal(), chosen.price.decimal())
+        }),
     })
 }
 
 impl<'a> Said<'a> {
     fn of((by, vote): (usize, &Vote<'a>)) -> Option<Self> {
-        vote.price.map(|price| Self { by, price, weight: u64::from(vote.weight) })
+        let (weight, excluded) = (u64::from(vote.weight), vote.excluded);
+        vote.price.map(|price| Self { by, price, weight, excluded })
     }
 }
 
@@ -104,18 +112,27 @@ fn median<'a>(said: &[Said<'a>]) -> Option<Said<'a>> {
     said.iter().find(|one| one.price.cmp_value(middle.price).is_eq()).copied()
 }
 
-/// Who lies too far from the median, where most agree on it.
+/// Who lies too far from the median, where most agree on it; in order of failover.
 fn outliers(said: &[Said<'_>], middle: Said<'_>, bound_ppm: u64) -> Vec<usize> {
     if said.len() < 3 {
         return Vec::new();
     }
-    let agrees = |one: &&Said<'_>| near(one.price, middle.price, bound_ppm);
     let total: u64 = said.iter().map(|one| one.weight).sum();
-    let agreeing: u64 = said.iter().filter(agrees).map(|one| one.weight).sum();
-    if 2 * agreeing <= total {
-        return Vec::new();
-    }
-    said.iter().filter(|one| !agrees(one)).map(|one| one.by).collect()
+    // Those beyond, where the others weigh more than half.
+    let beyond = |back_ppm: u64| {
+        let mut left_out = Vec::new();
+        let mut agreeing = 0;
+        for one in said {
+            if near(one.price, middle.price, if one.excluded { back_ppm } else { bound_ppm }) {
+                agreeing += one.weight;
+            } else {
+                left_out.push(one.by);
+            }
+        }
+        left_out.sort_unstable();
+        (2 * agreeing > total).then_some(left_out)
+    };
+    beyond(bound_ppm - bound_ppm / 5).or_else(|| beyond(bound_ppm)).unwrap_or_default()
 }
 
 /// Of two that weigh the same and do not agree, the one that is preferred, if one is.
@@ -136,14 +153,14 @@ fn quotes(
     excluded: &[usize],
     bound_ppm: u64,
 ) -> (Option<usize>, Option<usize>) {
-    let mut bid: Option<(usize, &Decimal)> = None;
-    let mut ask: Option<(usize, &Decimal)> = None;
+    let mut bid: Option<(usize, &Number)> = None;
+    let mut ask: Option<(usize, &Number)> = None;
     // Without a price it has not been judged yet.
-    let fits = |vote: &Vote<'_>, quote: &Decimal| {
+    let fits = |vote: &Vote<'_>, quote: &Number| {
         vote.price.is_some() || near(quote, chosen.price, bound_ppm)
     };
     for (index, vote) in votes.iter().enumerate() {
-        if excluded.contains(&index) {
+        if excluded.binary_search(&index).is_ok() {
             continue;
         }
         if let Some(own) = vote.bid.filter(|own| fits(vote, own))
@@ -168,7 +185,7 @@ fn quotes(
     }
 }
 
-fn crossed(bid: Option<&Decimal>, ask: Option<&Decimal>) -> bool {
+fn crossed(bid: Option<&Number>, ask: Option<&Number>) -> bool {
     bid.zip(ask).is_some_and(|(bid, ask)| bid.cmp_value(ask).is_gt())
 }
 

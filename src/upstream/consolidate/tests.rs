@@ -1,12 +1,16 @@
 mod model;
 mod rig;
 
+use std::time::Duration;
+
 use serde_json::json;
+use tokio::time::{Instant, sleep_until};
 
 use self::rig::{OPEN, RATE_LIMITED, Rig, SECOND, topic};
 use crate::{
     hub::Trouble,
     market::{Reason, State, Topic},
+    units::Micros,
     upstream::config::ConsolidateConfig,
 };
 
@@ -38,6 +42,30 @@ fn a_source_that_goes_stale_leaves_within_a_sweep() {
     assert_eq!(rig.said(), (3, "b".into(), "1.02".into(), 1));
     rig.offer("a", "1.01", 11);
     assert_eq!(rig.said(), (4, "a".into(), "1.01".into(), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_leaves_at_its_deadline_and_not_with_the_next_sweep() {
+    const MILLI: Micros = 1_000;
+    let rig = Rig::new(ConsolidateConfig::default());
+    let began = Instant::now();
+    let until = |millis| sleep_until(began + Duration::from_millis(millis));
+    let _running = rig.sweep_by_itself();
+    until(100).await;
+    rig.offer_at("a", "1", 100 * MILLI);
+    until(5_000).await;
+    rig.offer_at("b", "1.02", 5_000 * MILLI);
+    assert_eq!(rig.said(), (2, "a".into(), "1".into(), 2));
+    until(10_099).await;
+    assert_eq!(rig.said().0, 2);
+    until(10_101).await;
+    assert_eq!(rig.said(), (3, "b".into(), "1.02".into(), 1));
+    // An answer that came late: its deadline lies before all that were known, and before the sweep.
+    until(10_600).await;
+    rig.offer_at("a", "1.01", 650 * MILLI);
+    assert_eq!(rig.said(), (4, "a".into(), "1.01".into(), 2));
+    until(10_652).await;
+    assert_eq!(rig.said(), (5, "b".into(), "1.02".into(), 1));
 }
 
 #[test]

@@ -39,29 +39,36 @@ impl Authority {
         Self(Issuer::new(params, key), pem)
     }
 
-    pub(super) fn sign(&self, params: &CertificateParams) -> TlsAcceptor {
+    /// For a server that offers these protocols.
+    pub(super) fn sign_for(&self, params: &CertificateParams, protocols: &[&[u8]]) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();
-        acceptor(certificate.der().clone(), &key)
+        acceptor(certificate.der().clone(), &key, protocols)
+    }
+
+    pub(super) fn sign(&self, params: &CertificateParams) -> TlsAcceptor {
+        self.sign_for(params, &[])
     }
 }
 
 pub(super) fn acceptor(
     certificate: rustls::pki_types::CertificateDer<'static>,
     key: &KeyPair,
+    protocols: &[&[u8]],
 ) -> TlsAcceptor {
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key.into())
         .unwrap();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     TlsAcceptor::from(Arc::new(config))
 }
 
-pub(super) fn certificate_for(host: &str) -> CertificateParams {
+pub fn certificate_for(host: &str) -> CertificateParams {
     CertificateParams::new(vec![host.to_owned()]).unwrap()
 }
 
@@ -119,7 +126,7 @@ async fn a_certificate_that_is_not_to_be_trusted_is_a_tls_failure_and_nothing_is
     let mut early = valid.clone();
     early.not_before = date_time_ymd(2090, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let own = acceptor(valid.self_signed(&key).unwrap().der().clone(), &key);
+    let own = acceptor(valid.self_signed(&key).unwrap().der().clone(), &key, &[]);
     let servers = [
         ("trusted", "127.0.0.1", Some(trusted.sign(&valid))),
         ("expired", "127.0.0.1", Some(trusted.sign(&expired))),

@@ -72,7 +72,7 @@ async fn a_stream_is_opened_only_to_a_venue_whose_certificate_is_to_be_trusted()
     let mut expired = valid.clone();
     expired.not_after = date_time_ymd(2024, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let own = acceptor(valid.self_signed(&key).unwrap().der().clone(), &key);
+    let own = acceptor(valid.self_signed(&key).unwrap().der().clone(), &key, &[]);
     let venues = [
         ("trusted", "127.0.0.1", Some(trusted.sign(&valid))),
         ("by_name", "localhost", Some(trusted.sign(&certificate_for("localhost")))),

@@ -32,7 +32,7 @@ pub struct BadUpstream {
     address: std::net::SocketAddr,
     symbol: &'static str,
     state: Arc<Mutex<State>>,
-    listening: Option<Arc<AbortOnDrop>>,
+    listening: Arc<Mutex<Option<AbortOnDrop>>>,
 }
 
 struct AbortOnDrop(JoinHandle<()>);
@@ -74,7 +74,7 @@ impl BadUpstream {
     pub async fn closed(symbol: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        Self { address, symbol, state: Arc::default(), listening: None }
+        Self { address, symbol, state: Arc::default(), listening: Arc::default() }
     }
 
     /// Listens.
@@ -90,12 +90,12 @@ impl BadUpstream {
                 connections.spawn(serve(stream, symbol, state.clone()));
             }
         });
-        self.listening = Some(Arc::new(AbortOnDrop(task)));
+        *self.listening.lock() = Some(AbortOnDrop(task));
     }
 
     /// Ends every connection and refuses more.
     pub async fn close(&mut self) {
-        self.listening = None;
+        *self.listening.lock() = None;
         // Until the task with the listener is gone.
         while tokio::net::TcpStream::connect(self.address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -125,6 +125,15 @@ impl BadUpstream {
     /// Every price that was given.
     pub fn given(&self) -> Vec<String> {
         self.state.lock().given.clone()
+    }
+
+    /// How many prices were given, and whether `wanted` is one of them.
+    pub fn gave(&self, wanted: &str) -> (usize, bool) {
+        let count = self.state.lock().given.len();
+        let (whole, thousandth) = wanted.split_once('.').unwrap_or((wanted, ""));
+        let index = whole.parse::<usize>().ok().zip(thousandth.parse::<usize>().ok());
+        let index = index.and_then(|(whole, rest)| Some(whole.checked_sub(100)? * 1_000 + rest));
+        (count, index.is_some_and(|index| index < count && price(index) == wanted))
     }
 
     pub fn requests(&self) -> u64 {

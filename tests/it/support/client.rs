@@ -34,7 +34,22 @@ impl Client {
 
     /// Connects and offers a subprotocol.
     pub async fn connect_as(address: SocketAddr, subprotocol: Option<&'static str>) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap(), address, subprotocol).await
+    }
+
+    /// Connects by a socket that takes in as little as the kernel allows, so that whoever does not
+    /// read is soon behind.
+    pub async fn narrow(address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        Self::over(socket.connect(address).await.unwrap(), address, None).await
+    }
+
+    async fn over(
+        stream: TcpStream,
+        address: SocketAddr,
+        subprotocol: Option<&'static str>,
+    ) -> Self {
         let mut request = format!("ws://{address}/v1/ws").into_client_request().unwrap();
         if let Some(name) = subprotocol {
             let name = HeaderValue::from_static(name);
@@ -111,6 +126,17 @@ impl Client {
             Some(event) => event,
             None => self.message().await,
         }
+    }
+
+    /// The events that came before the last answer and were not asked for yet.
+    pub fn waiting(&mut self) -> Vec<Value> {
+        self.early.drain(..).collect()
+    }
+
+    /// Is gone without a word, by a reset.
+    pub fn vanish(self) {
+        let stream = self.socket.into_inner();
+        socket2::SockRef::from(&stream).set_linger(Some(std::time::Duration::ZERO)).unwrap();
     }
 
     /// The next event of a type.

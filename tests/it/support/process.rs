@@ -21,7 +21,12 @@ impl Process {
         // For what is asked of it by HTTP. An error says that there is one already.
         rustls::crypto::ring::default_provider().install_default().ok();
         let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
-        command.args(args).env_remove("TICKWIRE_CONFIG").envs(environment.iter().copied());
+        command.args(args);
+        // Nothing of a test's own environment is taken for a key of the configuration.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("TICKWIRE_")) {
+            command.env_remove(name);
+        }
+        command.envs(environment.iter().copied());
         // The log goes into a file: nobody would read a pipe, which fills up.
         let stderr = tempfile::tempfile().unwrap();
         command.stdout(Stdio::piped()).stderr(stderr.try_clone().unwrap());
@@ -61,22 +66,46 @@ impl Process {
 
     /// The feed as it is reported.
     pub async fn feed(&self, name: &str) -> Value {
-        let url = format!("http://{}/v1/feeds", self.address.unwrap());
+        let page: Value = serde_json::from_str(&self.get("/v1/feeds").await).unwrap();
+        let feeds = page["feeds"].as_array().unwrap();
+        feeds.iter().find(|feed| feed["name"] == name).unwrap().clone()
+    }
+
+    /// The body of a page.
+    pub async fn get(&self, path: &str) -> String {
+        let url = format!("http://{}{path}", self.address.unwrap());
         let mut response = reqwest::get(url).await.unwrap();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.unwrap() {
             body.extend_from_slice(&chunk);
         }
-        let page: Value = serde_json::from_slice(&body).unwrap();
-        let feeds = page["feeds"].as_array().unwrap();
-        feeds.iter().find(|feed| feed["name"] == name).unwrap().clone()
+        String::from_utf8(body).unwrap()
     }
 
     /// The most memory that was resident at a time, in bytes.
     pub fn peak(&self) -> u64 {
+        self.kernel_says("VmHWM:") << 10
+    }
+
+    /// The memory that is resident now, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.kernel_says("VmRSS:") << 10
+    }
+
+    /// How many threads it has.
+    pub fn threads(&self) -> u64 {
+        self.kernel_says("Threads:")
+    }
+
+    /// How many files, sockets and the like it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    fn kernel_says(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() << 10
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Asks it to end.

@@ -3,37 +3,47 @@ use std::cmp::Ordering;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::market::Decimal;
 
 /// Five per cent.
 const BOUND: u64 = 50_000;
 
 #[derive(Debug, Clone)]
 struct Source {
-    price: Option<Decimal>,
-    bid: Option<Decimal>,
-    ask: Option<Decimal>,
+    price: Option<Number>,
+    bid: Option<Number>,
+    ask: Option<Number>,
     weight: u32,
     preferred: bool,
+    excluded: bool,
 }
 
 impl Source {
     fn vote(&self) -> Vote<'_> {
         let (price, bid, ask) = (self.price.as_ref(), self.bid.as_ref(), self.ask.as_ref());
-        Vote { price, bid, ask, weight: self.weight, preferred: self.preferred }
+        let Self { weight, preferred, excluded, .. } = *self;
+        Vote { price, bid, ask, weight, preferred, excluded }
     }
 }
 
-fn decimal(text: &str) -> Decimal {
-    Decimal::parse(text).unwrap()
+fn decimal(text: &str) -> Number {
+    Number::of(&Decimal::parse(text).unwrap())
 }
 
 fn at(price: &str) -> Source {
-    Source { price: Some(decimal(price)), bid: None, ask: None, weight: 1, preferred: false }
+    quoting(price, "", "")
 }
 
 fn quoting(price: &str, bid: &str, ask: &str) -> Source {
     let read = |text: &str| (!text.is_empty()).then(|| decimal(text));
-    Source { price: read(price), bid: read(bid), ask: read(ask), weight: 1, preferred: false }
+    Source {
+        price: read(price),
+        bid: read(bid),
+        ask: read(ask),
+        weight: 1,
+        preferred: false,
+        excluded: false,
+    }
 }
 
 fn judged(sources: &[Source]) -> Verdict {
@@ -42,7 +52,7 @@ fn judged(sources: &[Source]) -> Verdict {
 }
 
 fn price(sources: &[Source]) -> &str {
-    sources[judged(sources).chosen].price.as_ref().unwrap().as_str()
+    sources[judged(sources).chosen].price.as_ref().unwrap().decimal().as_str()
 }
 
 fn prices(prices: &[&str]) -> Vec<Source> {
@@ -113,6 +123,22 @@ fn nobody_is_left_out_where_nobody_can_say_who_is_wrong() {
 }
 
 #[test]
+fn an_outlier_comes_back_only_well_within_the_bound() {
+    let mut sources = prices(&["100", "100", "104.5", "100"]);
+    assert!(judged(&sources).excluded.is_empty());
+    sources[2].excluded = true;
+    assert_eq!(judged(&sources).excluded, [2]);
+    sources[2].price = Some(decimal("104.0000001"));
+    assert_eq!(judged(&sources).excluded, [2]);
+    sources[2].price = Some(decimal("104"));
+    assert!(judged(&sources).excluded.is_empty());
+    // Without it too few are left, so the bound itself decides about it.
+    let mut sources = prices(&["100", "100", "104.5", "300"]);
+    sources[2].excluded = true;
+    assert_eq!(judged(&sources).excluded, [3]);
+}
+
+#[test]
 fn of_two_that_disagree_the_preferred_one_speaks() {
     let mut sources = prices(&["200", "100"]);
     assert_eq!(price(&sources), "100");
@@ -166,7 +192,7 @@ fn one_without_a_price_only_quotes() {
 }
 
 /// Prices that often agree, sometimes do not, and are often equal but for their digits.
-fn some_price() -> impl Strategy<Value = Decimal> {
+fn some_price() -> impl Strategy<Value = Number> {
     let text = prop_oneof![
         6 => (9_800_u32..10_200).prop_map(|n| format!("{n}e-2")),
         2 => (99_u32..102, 0_usize..3).prop_map(|(n, zeros)| match zeros {
@@ -188,6 +214,7 @@ fn some_source() -> impl Strategy<Value = Source> {
             ask,
             weight,
             preferred,
+            excluded: false,
         },
     )
 }
@@ -275,6 +302,42 @@ proptest! {
             }
         }
         prop_assert_eq!(judged(&moved), before);
+    }
+
+    #[test]
+    fn the_same_votes_are_judged_the_same_again(
+        sources in vec((some_source(), any::<bool>()), 1..9),
+    ) {
+        let mut sources: Vec<_> = sources
+            .into_iter()
+            .map(|(source, excluded)| Source { excluded, ..source })
+            .collect();
+        let before = judged(&sources);
+        for (index, source) in sources.iter_mut().enumerate() {
+            source.excluded = before.excluded.contains(&index);
+        }
+        prop_assert_eq!(judged(&sources), before);
+    }
+
+    #[test]
+    fn one_that_keeps_to_the_bound_changes_sides_at_most_once(
+        others in vec(Just(()), 2..6),
+        steps in vec(-50_i64..50, 1..60),
+        above in any::<bool>(),
+        begins_out in any::<bool>(),
+    ) {
+        let mut sources = prices(&vec!["100"; others.len() + 1]);
+        sources[0].excluded = begins_out;
+        let mut changes = 0;
+        for step in steps {
+            // Five per cent from 100, in ten-thousandths, give or take a half of a hundredth.
+            let edge = if above { 1_050_000 } else { 952_381 };
+            sources[0].price = Some(decimal(&format!("{}e-4", edge + step)));
+            let excluded = judged(&sources).excluded == [0];
+            changes += u32::from(excluded != sources[0].excluded);
+            sources[0].excluded = excluded;
+        }
+        prop_assert!(changes <= 1, "{changes} changes");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The consolidator against a plain reading of its rules, over random histories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::{collection::vec, prelude::*};
 
@@ -85,25 +85,40 @@ fn median(all: &[(usize, usize, u64)]) -> (usize, usize, u64) {
     *halves.min_by_key(|one| (one.2, one.0)).unwrap()
 }
 
-fn agree(a: u64, b: u64) -> bool {
-    a.abs_diff(b) * 100 <= 5 * a.min(b)
+fn agree(a: u64, b: u64, per_cent: u64) -> bool {
+    a.abs_diff(b) * 100 <= per_cent * a.min(b)
 }
 
+/// The feeds and quotes that were left out last.
+type Out = BTreeSet<(usize, usize)>;
+
 /// Who speaks, and of how many.
-fn verdict(live: &[(usize, usize, u64)]) -> Option<((usize, usize, u64), usize)> {
+fn verdict(live: &[(usize, usize, u64)], out: &mut Out) -> Option<((usize, usize, u64), usize)> {
+    let was_out = std::mem::take(out);
     let mut counted = live.to_vec();
     match live {
         [] => return None,
-        [first, second] if WEIGHTS[first.0] == WEIGHTS[second.0] && !agree(first.2, second.2) => {
+        [first, second]
+            if WEIGHTS[first.0] == WEIGHTS[second.0] && !agree(first.2, second.2, 5) =>
+        {
             // Two are preferred.
             return Some((if first.0 < 2 { *first } else { median(live) }, 2));
         }
         [_] | [_, _] => {}
         _ => {
             let middle = median(live).2;
-            let near: Vec<_> = live.iter().copied().filter(|one| agree(one.2, middle)).collect();
-            if 2 * weigh(&near) > weigh(live) {
-                counted = near;
+            // Who was out comes back within 4 per cent; where too few are left, within 5.
+            for back in [4, 5] {
+                let bound = |one: &(usize, usize, u64)| {
+                    if was_out.contains(&(one.0, one.1)) { back } else { 5 }
+                };
+                let (near, far): (Vec<_>, Vec<_>) =
+                    live.iter().partition(|one| agree(one.2, middle, bound(one)));
+                if 2 * weigh(&near) > weigh(live) {
+                    counted = near;
+                    *out = far.iter().map(|one| (one.0, one.1)).collect();
+                    break;
+                }
             }
         }
     }
@@ -166,11 +181,12 @@ proptest! {
         let (mut word, mut now) = (Word::new(), 0);
         let mut last = [None, None];
         let mut seqs = [0, 0];
+        let mut out = [Out::new(), Out::new()];
         for step in &steps {
             take(step, &rig, &mut word, &mut now);
             for (quote, name) in QUOTES.iter().enumerate() {
                 let live = live(&word, quote, merged, now);
-                let said = verdict(&live).map(|((feed, from, _), sources)| {
+                let said = verdict(&live, &mut out[quote]).map(|((feed, from, _), sources)| {
                     let said = word[&(feed, from)];
                     (ORDER[feed].to_owned(), digits(said.cents, from), sources as u64, said.at)
                 });

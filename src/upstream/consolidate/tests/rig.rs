@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     hub::{self, FeedReport, Hub, Transition, Trouble},
     market::{Data, Decimal, Reason, Source, Tick, Topic},
+    shutdown::{self, Tasks, Trigger},
     telemetry::Telemetry,
     units::Micros,
     upstream::{
@@ -14,6 +15,7 @@ use crate::{
         config::ConsolidateConfig,
         consolidate::Consolidator,
         feed::{Feed, Identity},
+        freshness::Sweep,
         metrics::Metrics,
     },
 };
@@ -31,7 +33,7 @@ pub(super) const FEEDS: [(&str, Micros); 4] = [("a", 10), ("b", 10), ("c", 10), 
 
 pub(super) struct Rig {
     pub hub: Arc<Hub>,
-    pub consolidator: Consolidator,
+    pub consolidator: Arc<Consolidator>,
     telemetry: Telemetry,
     feeds: BTreeMap<&'static str, Arc<Feed>>,
 }
@@ -71,7 +73,7 @@ impl Rig {
         };
         let feeds = FEEDS.map(feed).into();
         let names: Vec<Source> = FEEDS.iter().map(|(name, _)| (*name).into()).collect();
-        let consolidator = Consolidator::new(hub.clone(), config, &names);
+        let consolidator = Arc::new(Consolidator::new(hub.clone(), config, &names));
         Self { hub, consolidator, telemetry, feeds }
     }
 
@@ -92,6 +94,28 @@ impl Rig {
         });
         let tick = Tick { topic: topic(symbol, feed), data, ts: Some(secs) };
         self.consolidator.offer(&tick, &self.feeds[feed], secs * SECOND);
+    }
+
+    /// `feed` says `price` of BTC-USD in an answer that came at `rx`.
+    pub(super) fn offer_at(&self, feed: &str, price: &str, rx: Micros) {
+        let data = Data::new().with("price", Decimal::parse(price).unwrap());
+        let tick = Tick { topic: topic("BTC-USD", feed), data, ts: None };
+        self.consolidator.offer(&tick, &self.feeds[feed], rx);
+    }
+
+    /// Sweeps by a clock that begins at 0 and moves with tokio's time, until what it returns is
+    /// dropped.
+    pub(super) fn sweep_by_itself(&self) -> (Tasks, Trigger) {
+        let (trigger, shutdown) = shutdown::channel();
+        let sweep = Sweep {
+            hub: self.hub.clone(),
+            consolidator: self.consolidator.clone(),
+            feeds: Arc::new([]),
+            clock: Clock::tokio(0),
+        };
+        let tasks = Tasks::default();
+        tasks.spawn("sweep", sweep.run(shutdown));
+        (tasks, trigger)
     }
 
     pub(super) fn trouble(&self, feed: &str, trouble: Trouble, secs: i64) {
