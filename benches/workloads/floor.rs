@@ -14,8 +14,7 @@ use crate::{handshake, servers::Load};
 
 /// As many writers as Tickwire has shards on the machine of the tables.
 const WRITERS: usize = 2;
-/// The pace of Tickwire's synthetic feed, which rests for a millisecond at least and is woken by a
-/// timer that counts in whole ones: with a quicker pace, more writes would be compared with fewer.
+/// The pace of Tickwire's synthetic feed: with another, more writes would be compared with fewer.
 pub const BATCH_EVERY: Duration = Duration::from_millis(2);
 const FRAMES_PER_WRITE: usize = 64;
 /// Frames that wait for one client: beyond them it loses the oldest.
@@ -61,7 +60,7 @@ fn write(clients: Vec<(Client, Vec<usize>)>, load: &Load, started: Instant) {
     loop {
         next += BATCH_EVERY;
         std::thread::park_timeout(next.saturating_duration_since(Instant::now()));
-        let due = (started.elapsed().as_secs_f64() * f64::from(load.rate)) as u64;
+        let due = due(started, load.rate);
         while made < due {
             let topic = made as usize % load.topics;
             let frame = handshake::update_frame(topic, made, load.payload_bytes);
@@ -79,6 +78,12 @@ fn write(clients: Vec<(Client, Vec<usize>)>, load: &Load, started: Instant) {
         }
         touched.retain(|number| !flush(&mut clients[*number], &mut pending));
     }
+}
+
+/// Updates that are to be made by now: those that the synthetic feed makes in the same batches.
+pub fn due(started: Instant, rate: u32) -> u64 {
+    let batches = started.elapsed().as_micros() / BATCH_EVERY.as_micros();
+    (batches * BATCH_EVERY.as_micros() * u128::from(rate) / 1_000_000) as u64 + 1
 }
 
 /// True when nothing waits any more. Small pieces are copied together: the kernel takes longer for a

@@ -13,7 +13,11 @@ use tokio_tungstenite::{
     tungstenite::{Message, Utf8Bytes, protocol::WebSocketConfig},
 };
 
-use crate::{floor::BATCH_EVERY, handshake, servers::Load};
+use crate::{
+    floor::{self, BATCH_EVERY},
+    handshake,
+    servers::Load,
+};
 
 const CHANNEL: usize = 4096;
 const FEED_MAX: usize = 64;
@@ -45,7 +49,7 @@ async fn publish(load: Load, updates: broadcast::Sender<Update>) {
     let mut made = 0_u64;
     loop {
         every.tick().await;
-        let due = (started.elapsed().as_secs_f64() * f64::from(load.rate)) as u64;
+        let due = floor::due(started, load.rate);
         while made < due {
             let topic = made as usize % load.topics;
             let text = handshake::update(topic, made, load.payload_bytes);

@@ -14,8 +14,9 @@ use crate::{
     market::{Data, Reason, Tick, Topic},
 };
 
-/// Updates are made in batches at least this far apart: a timer has no finer grain.
-const BATCH_EVERY: Duration = Duration::from_millis(1);
+/// Updates are made in batches at multiples of this, in microseconds: a timer has no much finer
+/// grain, and batches of the same size are what another load can be compared with.
+const BATCH_EVERY_US: u64 = 2_000;
 
 /// Updates made in a row before other tasks get a turn.
 const TURN: u64 = 256;
@@ -103,7 +104,7 @@ impl Work for Synthetic {
         let (mut done, mut skipping) = (0, false);
         loop {
             let elapsed = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let target = scheduled(elapsed, rate);
+            let target = scheduled(elapsed - elapsed % BATCH_EVERY_US, rate);
             let late = target.saturating_sub(done);
             match late.saturating_sub(rate * LATE_MAX_SECS) {
                 0 => skipping = false,
@@ -122,8 +123,9 @@ impl Work for Synthetic {
             if late > 0 {
                 self.feed.delivered(self.clock.now());
             }
-            let next = start + Duration::from_micros(due(done, rate));
-            sleep_until(next.max(Instant::now() + BATCH_EVERY)).await;
+            let now = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let next = due(done, rate).max(now + 1).next_multiple_of(BATCH_EVERY_US);
+            sleep_until(start + Duration::from_micros(next)).await;
         }
     }
 
