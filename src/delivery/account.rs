@@ -49,3 +49,57 @@ fn note(batch: &mut LatencyBatch, now: Micros, moments: &Moments) {
         moments.all.iter().for_each(|moment| batch.record(now.saturating_sub(*moment)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{delivery::run::Run, hub, market::Tick, telemetry::Telemetry};
+
+    /// A run of as many updates of one topic, received and dated at these moments.
+    fn run(moments: &[(Micros, Option<Micros>)]) -> Run {
+        let telemetry = Telemetry::new().unwrap();
+        let hub = hub::Hub::new(hub::Config::default(), 1, Arc::from("e1"), &telemetry);
+        let topic = crate::market::Topic::parse("price.A-B").unwrap();
+        let mut run: Option<Run> = None;
+        for (count, (rx, ts)) in (0_i64..).zip(moments) {
+            let data = crate::market::Data::new().with("n", count);
+            let tick = Tick { topic: topic.clone(), data, ts: *ts };
+            hub.publish(&tick, &Arc::from("test"), *rx, 1_000_000);
+            let issued = hub.topic("price.A-B").unwrap().head(*rx).last.unwrap();
+            match &mut run {
+                Some(run) => run.push(&issued),
+                None => run = Some(Run::new(&issued, 1)),
+            }
+        }
+        run.unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn a_run_is_accounted_for_as_its_updates_would_be(
+            moments in prop::collection::vec(
+                (1_000_000_i64..1_006_000, prop::option::of(900_000_i64..1_010_000)), 1..20),
+            now in 1_003_000_i64..1_020_000,
+        ) {
+            let run = run(&moments);
+            let (mut together, mut one_by_one) = (Account::default(), Account::default());
+            together.written(now);
+            one_by_one.written(now);
+            together.delivered_run(run.bulk());
+            for offer in &run.offers {
+                let frame = offer.issued.frame().clone();
+                one_by_one.delivered(&Letter::new(&offer.issued.update, frame));
+            }
+            prop_assert_eq!(together.delivery.counted(), one_by_one.delivery.counted());
+            prop_assert_eq!(together.end_to_end.counted(), one_by_one.end_to_end.counted());
+            prop_assert_eq!(together.tally.delivered, one_by_one.tally.delivered);
+            let frames: Vec<u8> = run.offers.iter().flat_map(|one| one.issued.frame().to_vec()).collect();
+            prop_assert_eq!(&run.bulk().bytes[..], &frames[..]);
+        }
+    }
+}

@@ -70,6 +70,12 @@ impl LatencyBatch {
         self.sum_us = self.sum_us.saturating_add(u64::try_from(sum).unwrap_or(0));
         true
     }
+
+    /// The counts of its buckets and the sum.
+    #[cfg(test)]
+    pub(crate) fn counted(&self) -> ([u32; BUCKETS], u64) {
+        (self.counts, self.sum_us)
+    }
 }
 
 /// The bucket of a latency.

@@ -91,6 +91,12 @@ impl Run {
                 self.world.trouble(TOPICS[topic], blocked);
                 self.model.declare(TOPICS[topic]);
             }
+            Step::Meanwhile(ref step) => {
+                self.world.hold_turns(true);
+                self.pump_batch();
+                self.step(step);
+                self.world.hold_turns(false);
+            }
         }
         self.note_what_was_read();
     }
@@ -231,6 +237,7 @@ impl Run {
     fn unsubscribe(&mut self, client: usize, pattern: &str) {
         let ended = self.model.unsubscribe(client, pattern);
         if ended.is_some() {
+            self.world.settle(client);
             self.unsubscribed.push(self.world.ledger(client, pattern));
         }
         self.answers[client] += 1;
@@ -242,6 +249,7 @@ impl Run {
 
     fn reconnect(&mut self, client: usize) {
         verdict::check(&self.model, client, &self.world.messages(client), false);
+        self.world.settle(client);
         let rows = self.world.client(client).lock().subscriptions();
         self.closed.extend(rows.iter().map(|row| row.ledger));
         self.world.reconnect(client, BOUNDS[client]);

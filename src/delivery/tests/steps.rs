@@ -78,6 +78,9 @@ pub(super) enum Step {
         topic: usize,
         blocked: bool,
     },
+    /// The shard takes all out of its channel, and something happens before those whom it is for
+    /// have their turn.
+    Meanwhile(Box<Step>),
 }
 
 /// Where a client says it left off.
@@ -106,6 +109,7 @@ impl Step {
             | Self::Reconnect { client, .. }
             | Self::Grant { client, .. }
             | Self::AtMostPerWrite { client, .. } => Some(*client),
+            Self::Meanwhile(step) => step.client(),
             _ => None,
         }
     }
@@ -152,8 +156,16 @@ fn topic() -> impl Strategy<Value = usize> {
     prop_oneof![3 => Just(0), 1 => 1..TOPICS.len()]
 }
 
-/// Most happens to one client and one topic, so that steps meet.
 pub(super) fn step() -> impl Strategy<Value = Step> {
+    let meanwhile = single().prop_filter_map("turns take no time", |step| match step {
+        Step::Advance { .. } => None,
+        step => Some(Step::Meanwhile(Box::new(step))),
+    });
+    prop_oneof![5 => single(), 1 => meanwhile]
+}
+
+/// Most happens to one client and one topic, so that steps meet.
+fn single() -> impl Strategy<Value = Step> {
     let client = || prop_oneof![3 => Just(0), 1 => 1..BOUNDS.len()];
     let pattern = || prop_oneof![3 => Just(0), 2 => Just(3), 1 => 1..PATTERNS.len()];
     let subscribe =

@@ -45,6 +45,7 @@ pub(super) struct World {
     start: Instant,
     elapsed: Duration,
     peers: Vec<Peer>,
+    turns_held: bool,
 }
 
 struct Peer {
@@ -87,6 +88,7 @@ impl World {
             start: Instant::now(),
             elapsed: Duration::ZERO,
             peers: Vec::new(),
+            turns_held: false,
         }
     }
 
@@ -238,7 +240,33 @@ impl World {
         self.take_turns();
     }
 
+    /// While they are held, nobody is served.
+    pub(super) fn hold_turns(&mut self, hold: bool) {
+        self.turns_held = hold;
+        self.take_turns();
+    }
+
+    /// The client is offered what it is marked for.
+    pub(super) fn settle(&mut self, peer: usize) {
+        let now = self.now().instant;
+        if let Some(key) = self.peers[peer].client.key.get() {
+            self.index.settle(*key, now);
+        }
+    }
+
     fn take_turns(&mut self) {
+        if self.turns_held {
+            // Whoever reads history takes what is new from there as well, as the model has it.
+            for peer in 0..self.peers.len() {
+                let reads = |client: &Client| {
+                    client.lock().outbox.views.iter().any(|(_, view)| view.cursor.is_some())
+                };
+                if reads(&self.peers[peer].client) {
+                    self.settle(peer);
+                }
+            }
+            return;
+        }
         let (now, mut desk) = (self.now().instant, Desk::default());
         while !self.index.turns.is_empty() {
             self.index.take_turn(&mut desk, now);
