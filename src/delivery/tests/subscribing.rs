@@ -285,3 +285,23 @@ fn a_client_that_is_gone_does_not_touch_the_one_that_has_got_its_number() {
     assert!(world.got(gone).is_empty());
     assert_eq!(world.hub.interest().counts().into_values().sum::<usize>(), 1);
 }
+
+#[test]
+fn what_a_client_was_marked_for_is_lost_to_the_end_of_its_subscription_and_never_comes_by_another() {
+    let mut world = World::new();
+    let client = world.connect_open();
+    world.publish_and_pump("price.C-D", 1);
+    world.subscribe(client, "price.A-B", &every());
+    world.publish_and_pump("price.A-B", 1);
+    world.hold_turns(true);
+    world.publish("price.A-B", 7);
+    world.pump();
+    world.unsubscribe(client, "price.A-B");
+    // Gets the place of the topic that has gone.
+    world.subscribe(client, "price.C-D", &every());
+    world.hold_turns(false);
+    assert_eq!(world.got(client), ["u1"]);
+    assert_eq!(world.counter("tickwire_offered_total", ""), 2);
+    assert_eq!(world.counter("tickwire_dropped_total", "unsubscribed"), 1);
+    assert_eq!(world.ledger(client, "price.C-D").published, 0);
+}
