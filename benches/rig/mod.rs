@@ -71,7 +71,8 @@ impl SocketWriter for Sink {
         if self.0.shut.load(Ordering::Acquire) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.0.take(slices.len() as u64);
+        let frames = slices.iter().flat_map(|slice| frame::each(slice));
+        self.0.take(frames.count() as u64);
         Ok(slices.iter().map(|slice| slice.len()).sum())
     }
 }

@@ -33,7 +33,8 @@ pub(super) use write::Desk;
 
 /// A socket that is written to without waiting.
 pub trait SocketWriter: Send + Sync {
-    /// Writes what the socket takes now.
+    /// Writes what the socket takes now of these slices, each of one or more whole frames, but for a
+    /// first that may be the rest of one.
     ///
     /// # Errors
     /// `WouldBlock` when it takes nothing now; anything else means that the connection is gone.

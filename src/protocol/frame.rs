@@ -123,6 +123,24 @@ pub fn text(frame: &[u8]) -> Option<&[u8]> {
     frame.get(header_len(frame)..).filter(|_| is_text)
 }
 
+/// Each of the frames that stand one behind the other in `bytes`, all built here and whole.
+pub fn each(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let payload = match bytes.get(1)? {
+            &LENGTH_16 => {
+                bytes.get(2..4)?.iter().fold(0, |len, byte| len << 8 | usize::from(*byte))
+            }
+            &LENGTH_64 => {
+                bytes.get(2..10)?.iter().fold(0, |len, byte| len << 8 | usize::from(*byte))
+            }
+            short => usize::from(*short),
+        };
+        let (frame, rest) = bytes.split_at_checked(header_len(bytes) + payload)?;
+        bytes = rest;
+        Some(frame)
+    })
+}
+
 fn header_len(frame: &[u8]) -> usize {
     match frame.get(1) {
         Some(&LENGTH_16) => 4,
@@ -136,6 +154,15 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::{Role, WebSocket};
 
     use super::*;
+
+    #[test]
+    fn frames_that_stand_together_are_told_apart() {
+        let lengths = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000, 3];
+        let frames = lengths.map(|len| frame(Opcode::Text, &vec![b'x'; len]));
+        let together: Vec<u8> = frames.iter().flatten().copied().collect();
+        assert!(each(&together).eq(frames.iter().map(|frame| &frame[..])));
+        assert_eq!(each(&[]).count() + each(&together[..1]).count(), 0);
+    }
 
     /// Reads frames with a library that did not write them.
     fn read_back(bytes: Bytes) -> tokio_tungstenite::tungstenite::Message {

@@ -287,7 +287,8 @@ fn a_client_that_is_gone_does_not_touch_the_one_that_has_got_its_number() {
 }
 
 #[test]
-fn what_a_client_was_marked_for_is_lost_to_the_end_of_its_subscription_and_never_comes_by_another() {
+fn what_a_client_was_marked_for_is_lost_to_the_end_of_its_subscription_and_never_comes_by_another()
+{
     let mut world = World::new();
     let client = world.connect_open();
     world.publish_and_pump("price.C-D", 1);

@@ -161,7 +161,7 @@ impl SocketWriter for SseWriter {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let mut taken = 0;
-        for frame in slices {
+        for frame in slices.iter().flat_map(|slice| frame::each(slice)) {
             if !state.has_room(frame.len()) {
                 state.refused = true;
                 break;

@@ -40,8 +40,12 @@ fn frames_become_events_named_by_their_type() {
     let bytes = frames.iter().map(Bytes::len).sum();
     assert_eq!(write(&pipe, &frames), Ok(bytes));
     let expected = format!("event: result\ndata: {rows}\n\nevent: update\ndata: {update}\n\n");
-    assert_eq!(taken(&pipe), (expected, false));
+    assert_eq!(taken(&pipe), (expected.clone(), false));
     assert_eq!(pipe.take(Instant::now()), Taken::Nothing);
+    // The same in one piece.
+    let together = Bytes::from(frames.concat());
+    assert_eq!(write(&pipe, &[together]), Ok(bytes));
+    assert_eq!(taken(&pipe), (expected, false));
 }
 
 #[test]
