@@ -166,7 +166,7 @@ impl Index {
             self.settle(*key, now.instant);
         }
         // Runs that some were offered when the fault came would be kept for ever.
-        self.turns = Turns::default();
+        self.turns = self.turns.anew();
         self.resync(now);
         keys.iter().for_each(|key| self.turns.touch(*key, usize::MAX));
     }

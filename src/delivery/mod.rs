@@ -194,12 +194,13 @@ impl Subscriber {
                 row
             })
             .collect();
-        self.client.uncork(reply(&rows));
+        // The others first: a fault in this one must not keep from them what is theirs.
         let now = Instant::now();
-        self.client.flush(now);
         for client in touched {
             client.flush_apart(now);
         }
+        self.client.uncork(reply(&rows));
+        self.client.flush(now);
     }
 
     /// Ends the subscriptions of `topics`. Nothing of them is written after this returns.

@@ -167,11 +167,11 @@ impl Shard {
             if index.turns.is_empty() || now >= looked + LOOK_EVERY {
                 looked = now;
                 take_in(&mut index, receiver, &mut batch, &mut lagged);
-                if due.is_none() && !index.deferred.is_empty() {
-                    due = Some(now + self.latest);
-                }
             }
             index.take_turn(&mut desk, now);
+            if due.is_none() && !index.deferred.is_empty() {
+                due = Some(now + self.latest);
+            }
         }
     }
 

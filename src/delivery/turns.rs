@@ -20,6 +20,8 @@ pub(super) const TURN: usize = 64;
 /// Offers that wait for their clients' turns before no more events are taken: those stay in the
 /// channel, which tells of its loss when it is full. A tenth of a second's work.
 const OFFERS_MAX: usize = 262_144;
+/// The same of updates, which are kept in memory for so long.
+const UPDATES_MAX: usize = 16_384;
 
 /// Clients that are to be served, and what they are to be offered.
 #[derive(Debug, Default)]
@@ -35,6 +37,7 @@ pub(super) struct Turns {
     /// Runs that were begun before are not added to any more.
     batch: u64,
     offers: usize,
+    updates: usize,
 }
 
 /// What of a client waits for its turn.
@@ -54,6 +57,11 @@ pub(super) struct Open {
 }
 
 impl Turns {
+    /// Nobody waits. No run that was begun before is taken for one that is begun from now on.
+    pub(super) fn anew(&self) -> Self {
+        Self { batch: self.batch + 1, ..Self::default() }
+    }
+
     /// Whether nobody waits.
     pub(super) fn is_empty(&self) -> bool {
         self.narrow.is_empty() && self.wide.is_empty()
@@ -61,7 +69,7 @@ impl Turns {
 
     /// Whether so much waits that no more should be taken.
     pub(super) fn is_full(&self) -> bool {
-        self.offers >= OFFERS_MAX
+        self.offers >= OFFERS_MAX || self.updates >= UPDATES_MAX
     }
 
     /// From now on updates begin runs of their own.
@@ -75,6 +83,7 @@ impl Turns {
         let Some(run) = run else { return false };
         run.push(issued);
         self.offers += members;
+        self.updates += 1;
         true
     }
 
@@ -83,6 +92,7 @@ impl Turns {
         let run = u32::try_from(self.runs.vacant_key()).ok()?;
         self.runs.insert(Run::new(issued, members));
         self.offers += members;
+        self.updates += 1;
         Some(Open { batch: self.batch, run })
     }
 
@@ -136,8 +146,17 @@ impl Turns {
         let Some(run) = self.runs.get_mut(key as usize) else { return };
         self.offers = self.offers.saturating_sub(run.len());
         if run.got() {
+            self.updates = self.updates.saturating_sub(run.len());
             self.runs.remove(key as usize);
         }
+    }
+}
+
+#[cfg(test)]
+impl Turns {
+    /// What waits, as it is counted and as it is.
+    pub(super) fn waiting(&self) -> [usize; 3] {
+        [self.offers, self.updates, self.runs.len()]
     }
 }
 

@@ -34,7 +34,8 @@ pub(in crate::delivery) struct Desk {
 }
 
 impl Desk {
-    /// Tells what was gathered. To be called before the shard turns to something else.
+    /// Tells what was gathered. To be called before the shard turns to something else, and done at
+    /// the latest when the desk goes.
     pub(in crate::delivery) fn report(&mut self) {
         if let Some(metrics) = &self.metrics {
             metrics.report(&mut self.account);
@@ -51,13 +52,18 @@ impl Desk {
     }
 }
 
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.report();
+    }
+}
+
 impl Client {
     /// Writes what waits, as far as the socket takes it. Whoever owns the connection is woken when
     /// there is something for it to wait for.
     pub(in crate::delivery) fn flush(&self, now: Instant) {
         let mut desk = Desk::default();
         self.serve(&[], &Slab::new(), false, &mut desk, now);
-        desk.report();
     }
 
     /// Offers what is marked and writes what waits, as far as the socket takes it. With `defers`,
@@ -86,7 +92,10 @@ impl Client {
         // Also while the socket takes nothing: a moment that has passed must not be waited for.
         state.outbox.release(now);
         let mut rest = marks;
-        while !rest.is_empty() && state.flow.takes() && state.outbox.is_idle() {
+        for _ in 0..WRITES_PER_FLUSH {
+            if rest.is_empty() || !state.flow.takes() || !state.outbox.is_idle() {
+                break;
+            }
             let Desk { packet, account, .. } = desk;
             let done = state.outbox.gather(rest, runs, packet, account, now);
             rest = rest.get(done..).unwrap_or_default();

@@ -1,6 +1,12 @@
 //! Mode `latest`: one waiting place for each topic, the newest wins.
 
-use super::world::{ROOMY, World, every, latest, with_snapshot};
+use std::time::Duration;
+
+use super::{
+    panics::Shard,
+    world::{ROOMY, World, every, latest, with_snapshot},
+};
+use crate::{delivery::Config, units::Span};
 
 #[test]
 fn a_newer_value_takes_the_place_of_the_one_that_waits() {
@@ -139,4 +145,15 @@ fn latest_updates_may_wait_for_others_and_go_with_what_does_not_wait() {
     world.publish("price.C-D", 60);
     world.pump();
     assert_eq!(world.got(people), ["u4", "u5", "u1"]);
+}
+
+#[test]
+fn what_was_deferred_is_written_though_nothing_else_happens() {
+    let wait = Span(Duration::from_millis(20));
+    let shard = Shard::with(&Config { coalesce_latest: wait, ..Config::default() });
+    let client = shard.client_by(usize::MAX, &latest());
+    for value in 1..=3 {
+        shard.publish(value);
+        client.gets(1, value.unsigned_abs());
+    }
 }

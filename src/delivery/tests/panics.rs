@@ -20,7 +20,9 @@ use super::{
     world::{World, counter, every},
 };
 use crate::{
-    delivery::{Config, Delivery, SocketWriter, Subscriber, SubscriptionLimits, TransportKind},
+    delivery::{
+        Config, Delivery, Options, SocketWriter, Subscriber, SubscriptionLimits, TransportKind,
+    },
     hub::{self, Hub},
     market::{Data, Tick, Topic},
     protocol::{
@@ -55,7 +57,7 @@ impl SocketWriter for Socket {
 }
 
 /// One shard with its hub.
-struct Shard {
+pub(super) struct Shard {
     hub: Arc<Hub>,
     delivery: Delivery,
     sessions: Tasks,
@@ -70,21 +72,24 @@ impl Drop for Shard {
 }
 
 /// One client.
-struct Client {
+pub(super) struct Client {
     subscriber: Subscriber,
     socket: Socket,
 }
 
 impl Shard {
     fn start(coalesce: Duration) -> Self {
+        Self::with(&Config { coalesce: Span(coalesce), ..Config::default() })
+    }
+
+    pub(super) fn with(config: &Config) -> Self {
         let telemetry = Telemetry::new().unwrap();
         let hub = Arc::new(Hub::new(hub::Config::default(), 1, Arc::from("e1"), &telemetry));
-        let config = Config { coalesce: Span(coalesce), ..Config::default() };
         let limits = SubscriptionLimits { topics: 10, matched_topics: 10 };
         let (trigger, shutdown) = shutdown::channel();
         let sessions = Tasks::default();
         let delivery =
-            Delivery::start(&config, limits, &hub, &telemetry, &sessions, &shutdown).unwrap();
+            Delivery::start(config, limits, &hub, &telemetry, &sessions, &shutdown).unwrap();
         hub.declare(&Topic::parse(TOPIC).unwrap());
         Self { hub, delivery, sessions, telemetry, trigger }
     }
@@ -96,20 +101,24 @@ impl Shard {
 
     /// As [`Shard::client`]; its socket takes only so many bytes.
     fn client_with_room(&self, bytes: usize) -> Client {
+        self.client_by(bytes, &every())
+    }
+
+    pub(super) fn client_by(&self, bytes: usize, options: &Options) -> Client {
         let socket = Socket::default();
         socket.wire.allow(bytes);
         let seat = self.delivery.seat(TransportKind::WebSocket).unwrap();
         let subscriber = seat.take(Arc::new(socket.clone()), Format::default(), Instant::now());
         let asked = Subscribe { topics: vec![TOPIC.to_owned()], ..Subscribe::default() };
         let answer = frame(Opcode::Text, br#"{"answer":1}"#);
-        subscriber.subscribe(&asked, &every(), |rows| {
+        subscriber.subscribe(&asked, options, |rows| {
             assert!(rows[0].ok);
             answer
         });
         Client { subscriber, socket }
     }
 
-    fn publish(&self, value: i64) {
+    pub(super) fn publish(&self, value: i64) {
         let topic = Topic::parse(TOPIC).unwrap();
         let tick = Tick { topic, data: Data::new().with("value", value), ts: None };
         self.hub.publish(&tick, &Arc::from("bench"), value, i64::MAX / 4);
@@ -138,7 +147,7 @@ impl Client {
     }
 
     /// Waits until it has got the updates `from` to `to`, and no other.
-    fn gets(&self, from: u64, to: u64) {
+    pub(super) fn gets(&self, from: u64, to: u64) {
         let deadline = Instant::now() + PATIENCE;
         let mut written = self.socket.written.0.lock();
         while self.got().last().is_none_or(|last| *last < to) {

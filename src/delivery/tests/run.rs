@@ -91,6 +91,10 @@ impl Run {
                 self.world.trouble(TOPICS[topic], blocked);
                 self.model.declare(TOPICS[topic]);
             }
+            Step::Recover => {
+                self.world.recover();
+                self.model.lag();
+            }
             Step::Meanwhile(ref step) => {
                 self.world.hold_turns(true);
                 self.pump_batch();

@@ -78,6 +78,8 @@ pub(super) enum Step {
         topic: usize,
         blocked: bool,
     },
+    /// The shard's loop is started again.
+    Recover,
     /// The shard takes all out of its channel, and something happens before those whom it is for
     /// have their turn.
     Meanwhile(Box<Step>),
@@ -185,6 +187,7 @@ fn single() -> impl Strategy<Value = Step> {
         8 => prop_oneof![Just(usize::MAX), 1..4_usize].prop_map(|events| Step::Pump { events }),
         3 => Just(Step::PumpBatch),
         2 => Just(Step::Lag),
+        1 => Just(Step::Recover),
         4 => (client(), prop_oneof![0..40_usize, 0..500_usize])
             .prop_map(|(client, bytes)| Step::Grant { client, bytes }),
         1 => (client(), 1..200_usize)

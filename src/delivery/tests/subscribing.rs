@@ -306,3 +306,25 @@ fn what_a_client_was_marked_for_is_lost_to_the_end_of_its_subscription_and_never
     assert_eq!(world.counter("tickwire_dropped_total", "unsubscribed"), 1);
     assert_eq!(world.ledger(client, "price.C-D").published, 0);
 }
+
+#[test]
+fn no_run_of_before_a_restart_is_taken_for_one_of_after_it() {
+    for pumps in 0..16 {
+        let mut world = World::new();
+        let clients = [world.connect_open(), world.connect_open()];
+        for (client, topic) in clients.into_iter().zip(["price.A-B", "price.C-D"]) {
+            world.publish_and_pump(topic, 1);
+            world.subscribe(client, topic, &every());
+        }
+        world.publish_and_pump("price.A-B", 1);
+        world.recover();
+        world.publish_and_pump("price.C-D", pumps);
+        world.publish("price.C-D", 7);
+        world.publish("price.A-B", 7);
+        world.pump();
+        assert_eq!(world.got(clients[0]), ["u2", "u3"]);
+        assert_eq!(world.ledger(clients[0], "price.A-B").delivered, 2);
+        assert_eq!(world.ledger(clients[1], "price.C-D").delivered, pumps + 1);
+        assert_eq!(world.index.turns.waiting(), [0; 3]);
+    }
+}

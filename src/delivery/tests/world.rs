@@ -234,6 +234,14 @@ impl World {
         }
     }
 
+    /// The shard's loop is started again: whatever was left of its turns is lost, and what is in the
+    /// channel comes twice.
+    pub(super) fn recover(&mut self) {
+        let now = self.now();
+        self.index.recover(now);
+        self.take_turns();
+    }
+
     /// `latest` updates have waited long enough.
     pub(super) fn end_deferral(&mut self) {
         self.index.end_deferral();
