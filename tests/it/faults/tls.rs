@@ -14,7 +14,7 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -79,41 +79,55 @@ struct Came {
     plain: AtomicU64,
 }
 
-/// Answers with a price by TLS. Without an acceptor it is a server of plain HTTP.
-async fn serve(acceptor: Option<TlsAcceptor>) -> (u16, Arc<Came>) {
+/// Serves each connection that comes to a port by itself. `serve` learns whether it begins with TLS.
+pub(super) async fn listen<S: Future<Output = ()> + Send>(
+    serve: impl Fn(TcpStream, bool) -> S + Clone + Send + 'static,
+) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let came = Arc::new(Came::default());
-    let counted = came.clone();
     tokio::spawn(async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let (acceptor, came) = (acceptor.clone(), counted.clone());
+            let (stream, _) = listener.accept().await.unwrap();
+            let serve = serve.clone();
             tokio::spawn(async move {
                 // A handshake of TLS begins with 22.
                 let mut first = [22];
                 stream.peek(&mut first).await.ok();
-                if first != [22] {
-                    came.plain.fetch_add(1, Ordering::SeqCst);
-                }
-                let body = row("BTC-USD", "\"100.5\"", now_ms());
-                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
-                let Some(acceptor) = acceptor else {
-                    if !matches!(stream.read(&mut [0; 2048]).await, Ok(1..)) {
-                        return;
-                    }
-                    stream.write_all(format!("{head}{body}").as_bytes()).await.ok();
-                    return;
-                };
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                while matches!(stream.read(&mut [0; 2048]).await, Ok(1..)) {
-                    came.requests.fetch_add(1, Ordering::SeqCst);
-                    stream.write_all(format!("{head}{body}").as_bytes()).await.ok();
-                    stream.flush().await.ok();
-                }
+                serve(stream, first == [22]).await;
             });
         }
     });
+    port
+}
+
+/// Answers with a price by TLS. Without an acceptor it is a server of plain HTTP.
+async fn serve(acceptor: Option<TlsAcceptor>) -> (u16, Arc<Came>) {
+    let came = Arc::new(Came::default());
+    let counted = came.clone();
+    let port = listen(move |mut stream, is_tls| {
+        let (acceptor, came) = (acceptor.clone(), counted.clone());
+        async move {
+            if !is_tls {
+                came.plain.fetch_add(1, Ordering::SeqCst);
+            }
+            let body = row("BTC-USD", "\"100.5\"", now_ms());
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            let Some(acceptor) = acceptor else {
+                if !matches!(stream.read(&mut [0; 2048]).await, Ok(1..)) {
+                    return;
+                }
+                stream.write_all(format!("{head}{body}").as_bytes()).await.ok();
+                return;
+            };
+            let Ok(mut stream) = acceptor.accept(stream).await else { return };
+            while matches!(stream.read(&mut [0; 2048]).await, Ok(1..)) {
+                came.requests.fetch_add(1, Ordering::SeqCst);
+                stream.write_all(format!("{head}{body}").as_bytes()).await.ok();
+                stream.flush().await.ok();
+            }
+        }
+    })
+    .await;
     (port, came)
 }
 

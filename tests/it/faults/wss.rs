@@ -13,11 +13,11 @@ use std::{
 use futures::{SinkExt, StreamExt};
 use rcgen::{KeyPair, date_time_ymd};
 use serde_json::json;
-use tokio::{io::AsyncReadExt, net::TcpListener};
+use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::{accept_async, tungstenite::Message};
 
-use super::tls::{Authority, acceptor, certificate_for};
+use super::tls::{Authority, acceptor, certificate_for, listen};
 use crate::support::{Upstream, eventually, process::Process};
 
 /// What came to a venue: WebSockets by TLS, and connections that did not begin with TLS.
@@ -29,39 +29,32 @@ struct Came {
 
 /// Tells a price again and again to whoever subscribes, by TLS.
 async fn venue(acceptor: Option<TlsAcceptor>) -> (u16, Arc<Came>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
     let came = Arc::new(Came::default());
     let counted = came.clone();
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let (acceptor, came) = (acceptor.clone(), counted.clone());
-            tokio::spawn(async move {
-                // A handshake of TLS begins with 22.
-                let mut first = [22];
-                stream.peek(&mut first).await.ok();
-                if first != [22] {
-                    came.plain.fetch_add(1, Ordering::SeqCst);
-                }
-                let Some(acceptor) = acceptor else {
-                    // It knows nothing of TLS and hangs up.
-                    stream.read_u8().await.ok();
-                    return;
-                };
-                let Ok(stream) = acceptor.accept(stream).await else { return };
-                let Ok(mut socket) = accept_async(stream).await else { return };
-                if !matches!(socket.next().await, Some(Ok(Message::Text(_)))) {
-                    return;
-                }
-                came.subscriptions.fetch_add(1, Ordering::SeqCst);
-                let price = r#"{"stream":"btcusdt@miniTicker","data":{"c":"100.5"}}"#;
-                while socket.send(Message::text(price)).await.is_ok() {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-            });
+    let port = listen(move |mut stream, is_tls| {
+        let (acceptor, came) = (acceptor.clone(), counted.clone());
+        async move {
+            if !is_tls {
+                came.plain.fetch_add(1, Ordering::SeqCst);
+            }
+            let Some(acceptor) = acceptor else {
+                // It knows nothing of TLS and hangs up.
+                stream.read_u8().await.ok();
+                return;
+            };
+            let Ok(stream) = acceptor.accept(stream).await else { return };
+            let Ok(mut socket) = accept_async(stream).await else { return };
+            if !matches!(socket.next().await, Some(Ok(Message::Text(_)))) {
+                return;
+            }
+            came.subscriptions.fetch_add(1, Ordering::SeqCst);
+            let price = r#"{"stream":"btcusdt@miniTicker","data":{"c":"100.5"}}"#;
+            while socket.send(Message::text(price)).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         }
-    });
+    })
+    .await;
     (port, came)
 }
 
