@@ -16,10 +16,7 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     runtime::{Builder, Handle},
-    sync::broadcast::{
-        Receiver,
-        error::{RecvError, TryRecvError},
-    },
+    sync::broadcast::error::TryRecvError,
 };
 
 use super::{
@@ -31,7 +28,7 @@ use super::{
     subscribe::{self, SubscriptionLimits, Terms},
 };
 use crate::{
-    hub::{Event, Hub},
+    hub::{Event, Hub, Inbox},
     protocol::params::Resume,
     shutdown::{Shutdown, Stage, Tasks},
     units::now_us,
@@ -81,12 +78,12 @@ impl Shard {
         let index = Mutex::new(index);
         let handle = runtime.handle().clone();
         let shard = Arc::new(Self { index, handle, limits, coalesce, latest });
-        let receiver = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
+        let inbox = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
         let (dispatcher, sessions, mut stop) = (shard.clone(), tasks.clone(), shutdown);
         thread::Builder::new().name(format!("shard-{outlet}")).spawn(move || {
             runtime.block_on(async move {
                 tokio::select! {
-                    () = dispatcher.supervise(receiver) => {}
+                    () = dispatcher.supervise(inbox) => {}
                     () = async {
                         // Sessions look at the stage when they are woken: to wait for it would take
                         // each of them some 200 bytes.
@@ -114,14 +111,14 @@ impl Shard {
     }
 
     /// Runs the dispatch loop, and again when it panics: what was missed is taken from the rings.
-    async fn supervise(&self, mut receiver: Receiver<Event>) {
+    async fn supervise(&self, mut inbox: Inbox) {
         let mut again = false;
         loop {
             let run = async {
                 if again {
                     self.index.lock().recover(Now::read());
                 }
-                self.run(&mut receiver).await;
+                self.run(&mut inbox).await;
             };
             if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
                 return;
@@ -132,7 +129,7 @@ impl Shard {
         }
     }
 
-    async fn run(&self, receiver: &mut Receiver<Event>) {
+    async fn run(&self, inbox: &mut Inbox) {
         let (mut batch, mut desk) = (Vec::with_capacity(BATCH), Desk::default());
         // When the clients that were deferred must be flushed.
         let mut due: Option<Instant> = None;
@@ -144,16 +141,11 @@ impl Shard {
                 tokio::select! {
                     biased;
                     () = passed(due) => {}
-                    received = receiver.recv() => match received {
-                        Ok(event) => {
-                            batch.push(event);
-                            if !self.coalesce.is_zero() {
-                                tokio::time::sleep(self.coalesce).await;
-                            }
+                    () = inbox.ready() => {
+                        if !self.coalesce.is_zero() {
+                            tokio::time::sleep(self.coalesce).await;
                         }
-                        Err(RecvError::Lagged(_)) => lagged = true,
-                        Err(RecvError::Closed) => return,
-                    },
+                    }
                 }
             } else {
                 tokio::task::yield_now().await;
@@ -166,7 +158,7 @@ impl Shard {
             }
             if index.turns.is_empty() || now >= looked + LOOK_EVERY {
                 looked = now;
-                take_in(&mut index, receiver, &mut batch, &mut lagged);
+                take_in(&mut index, inbox, &mut batch, &mut lagged);
             }
             index.take_turn(&mut desk, now);
             if due.is_none() && !index.deferred.is_empty() {
@@ -222,12 +214,12 @@ async fn passed(moment: Option<Instant>) {
 /// was published together is written together.
 fn take_in(
     index: &mut Index,
-    receiver: &mut Receiver<Event>,
+    inbox: &mut Inbox,
     batch: &mut Vec<Event>,
     lagged: &mut bool,
 ) {
     for _ in 0..LOOKS {
-        *lagged = *lagged || !take_all(receiver, batch);
+        *lagged = *lagged || !take_all(inbox, batch);
         if batch.is_empty() {
             break;
         }
@@ -242,9 +234,9 @@ fn take_in(
 }
 
 /// Takes what waits, up to a batch. `false` when the channel has lost some of it.
-fn take_all(receiver: &mut Receiver<Event>, batch: &mut Vec<Event>) -> bool {
+fn take_all(inbox: &mut Inbox, batch: &mut Vec<Event>) -> bool {
     while batch.len() < BATCH {
-        match receiver.try_recv() {
+        match inbox.try_recv() {
             Ok(event) => batch.push(event),
             Err(TryRecvError::Lagged(_)) => return false,
             Err(_) => break,

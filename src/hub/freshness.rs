@@ -140,6 +140,15 @@ impl Freshness {
         Some(self.view(now))
     }
 
+    /// When it changes by itself, if nothing happens before.
+    pub fn due(&self) -> Micros {
+        match self.state {
+            State::Live => self.stale_at.min(self.down_at),
+            State::Stale => self.down_at,
+            State::Down => Micros::MAX,
+        }
+    }
+
     /// The state as it was last evaluated.
     pub fn state(&self) -> State {
         self.state

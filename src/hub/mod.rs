@@ -6,6 +6,7 @@
 //! outlets that registered interest in it, so that an update that nobody wants costs its encoding
 //! alone.
 
+mod ageing;
 mod config;
 mod freshness;
 mod health;
@@ -13,6 +14,7 @@ mod intake;
 mod interest;
 mod issued;
 mod metrics;
+mod outlet;
 mod ring;
 mod slot;
 
@@ -27,7 +29,6 @@ use std::{
 
 use dashmap::DashMap;
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
 
 pub use config::Config;
 pub use freshness::{Standing, Transition, Trouble};
@@ -35,11 +36,16 @@ pub use health::{BudgetReport, ErrorReport, FeedHealth, FeedReport, Transport};
 pub use intake::{Intake, Receipt, Refusal, Rejection, Submission, Taken};
 pub use interest::Interest;
 pub use issued::Issued;
+pub use outlet::{Batch, Inbox};
 pub use slot::{Head, Joined, Outcome, Slot};
 
-use self::slot::Reliance;
+use self::{
+    ageing::Ageing,
+    outlet::Outlets,
+    slot::{Common, Reliance},
+};
 use crate::{
-    market::{Epoch, Pattern, Source, State, Tick, Topic},
+    market::{Epoch, Pattern, Source, Tick, Topic},
     telemetry::Telemetry,
     units::Micros,
 };
@@ -49,10 +55,6 @@ pub type TopicId = u32;
 
 /// The most outlets a hub has: one bit each.
 pub const OUTLETS_MAX: usize = 64;
-
-/// Events that wait in an outlet. A shard that falls further behind learns so and catches up from
-/// the rings.
-const OUTLET_CAPACITY: usize = 4096;
 
 /// What comes out of an outlet.
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ pub struct Hub {
     topics: DashMap<Topic, Arc<Slot>>,
     next_id: AtomicU32,
     epoch: Epoch,
-    outlets: Box<[broadcast::Sender<Event>]>,
+    common: Common,
     config: Config,
     history_bytes: AtomicIsize,
     trimming: Mutex<()>,
@@ -97,7 +99,7 @@ impl Hub {
             topics: DashMap::new(),
             next_id: AtomicU32::new(0),
             epoch,
-            outlets: (0..outlets).map(|_| broadcast::channel(OUTLET_CAPACITY).0).collect(),
+            common: Common { outlets: Outlets::new(outlets), ageing: Ageing::default() },
             config,
             history_bytes: AtomicIsize::new(0),
             trimming: Mutex::new(()),
@@ -118,12 +120,17 @@ impl Hub {
 
     /// Number of outlets.
     pub fn outlets(&self) -> usize {
-        self.outlets.len()
+        self.common.outlets.len()
     }
 
     /// Opens an outlet: what is sent from now on comes out. `None` when there is no such outlet.
-    pub fn open(&self, outlet: usize) -> Option<broadcast::Receiver<Event>> {
-        self.outlets.get(outlet).map(broadcast::Sender::subscribe)
+    pub fn open(&self, outlet: usize) -> Option<Inbox> {
+        self.common.outlets.open(outlet)
+    }
+
+    /// What is published until this is dropped reaches the outlets together.
+    pub fn batch(&self) -> Batch<'_> {
+        self.common.outlets.batch()
     }
 
     /// The topic, which is created without a value where it is new.
@@ -134,6 +141,7 @@ impl Hub {
         let entry = self.topics.entry(topic.clone());
         let slot = entry.or_insert_with(|| {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+            self.common.ageing.born();
             Arc::new(Slot::new(id, topic.clone(), self.epoch.clone()))
         });
         slot.clone()
@@ -197,7 +205,7 @@ impl Hub {
 
     /// Says how fresh a value is that several sources back, where the value is the same.
     pub fn settle(&self, slot: &Arc<Slot>, standing: &Standing, now: Micros) {
-        slot.settle(standing, now, &self.outlets);
+        slot.settle(standing, now, &self.common);
     }
 
     fn issue(
@@ -209,7 +217,7 @@ impl Hub {
         reliance: Reliance<'_>,
     ) -> Outcome {
         let context =
-            slot::Context { outlets: &self.outlets, history: self.config.history, reliance };
+            slot::Context { common: &self.common, history: self.config.history, reliance };
         let (outcome, grown) = slot.publish(tick, source, rx, &context);
         if matches!(outcome, Outcome::Issued(_)) {
             self.metrics.published(slot.topic().kind());
@@ -223,19 +231,16 @@ impl Hub {
 
     /// Says that `source` could not confirm `topic`.
     pub fn trouble(&self, topic: &Topic, source: &Source, trouble: Trouble, now: Micros) {
-        self.declare(topic).trouble(source, trouble, now, &self.outlets);
+        self.declare(topic).trouble(source, trouble, now, &self.common);
     }
 
-    /// Lets time pass for every topic and counts them by state.
+    /// Lets time pass for the topics, and tells how many are in which state.
     pub fn sweep(&self, now: Micros) {
-        let mut counts = [0_u32; State::ALL.len()];
-        for entry in &self.topics {
-            let state = entry.value().sweep(now, &self.outlets);
-            if let Some(count) = counts.get_mut(state as usize) {
-                *count += 1;
-            }
+        let _together = self.batch();
+        while let Some(moment) = self.common.ageing.next(now) {
+            moment.slot.sweep(moment.at, now, &self.common);
         }
-        self.metrics.topics(counts);
+        self.metrics.topics(self.common.ageing.counts());
     }
 
     /// Bytes of history kept over all topics.

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::broadcast;
 
 use super::{
     Event, Issued, StatusChange, TopicId,
+    ageing::{Ageing, Moment},
     freshness::{Freshness, Standing, Transition, Trouble},
     issued::Draft,
+    outlet::Outlets,
     ring::Ring,
 };
 use crate::{
@@ -37,6 +38,8 @@ struct Inner {
     freshness: Freshness,
     /// How often freshness has changed.
     changes: u64,
+    /// When it is next looked whether freshness has changed by itself.
+    watched: Micros,
     /// One bit for each outlet that may have subscribers. All are set at birth: an outlet finds out
     /// by the first update whether somebody waits for this topic, and leaves if nobody does.
     interested: u64,
@@ -76,9 +79,16 @@ pub enum Outcome {
     Unchanged,
 }
 
+/// What the topics of a hub have in common: the ways out, and what lets them age.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub(super) outlets: Outlets,
+    pub(super) ageing: Ageing,
+}
+
 /// What publishing needs from the hub.
 pub(super) struct Context<'a> {
-    pub(super) outlets: &'a [broadcast::Sender<Event>],
+    pub(super) common: &'a Common,
     pub(super) history: usize,
     pub(super) reliance: Reliance<'a>,
 }
@@ -101,6 +111,7 @@ impl Slot {
             ring: Ring::default(),
             freshness: Freshness::default(),
             changes: 0,
+            watched: Micros::MAX,
             interested: u64::MAX,
         };
         let head = event::update_head(topic.as_str());
@@ -133,11 +144,12 @@ impl Slot {
         let unchanged = inner.last.as_ref().is_some_and(|last| {
             last.update.data == draft.data() && (!settled || last.update.source == *source)
         });
+        let before = inner.freshness.state();
         let transition = match context.reliance {
             Reliance::Confirmed(stale_after) => inner.freshness.confirm(source, rx, stale_after),
             Reliance::Settled(standing, now) => inner.freshness.settle(standing, now),
         };
-        self.announce(&mut inner, transition, context.outlets);
+        self.announce(&mut inner, before, transition, context.common);
         if unchanged {
             return (Outcome::Unchanged, 0);
         }
@@ -154,11 +166,12 @@ impl Slot {
             data,
         };
         let issued = Arc::new(Issued::new(self.id, update, frame));
-        let before = inner.ring.bytes();
+        let bytes = inner.ring.bytes();
         inner.ring.push(issued.clone(), context.history);
         inner.last = Some(issued.clone());
-        send(&inner, context.outlets, || Event::Update(issued.clone()));
-        (Outcome::Issued(seq), difference(before, inner.ring.bytes()))
+        // Under the lock, so that the order in every channel is the order of the sequence numbers.
+        context.common.outlets.send(inner.interested, || Event::Update(issued.clone()));
+        (Outcome::Issued(seq), difference(bytes, inner.ring.bytes()))
     }
 
     /// The source could not confirm.
@@ -167,11 +180,12 @@ impl Slot {
         source: &Source,
         trouble: Trouble,
         now: Micros,
-        outlets: &[broadcast::Sender<Event>],
+        common: &Common,
     ) {
         let mut inner = self.inner.lock();
+        let before = inner.freshness.state();
         let transition = inner.freshness.trouble(source, trouble, now);
-        self.announce(&mut inner, transition, outlets);
+        self.announce(&mut inner, before, transition, common);
     }
 
     /// What the value is relied on has changed, the value has not.
@@ -179,36 +193,45 @@ impl Slot {
         self: &Arc<Self>,
         standing: &Standing,
         now: Micros,
-        outlets: &[broadcast::Sender<Event>],
+        common: &Common,
     ) {
         let mut inner = self.inner.lock();
+        let before = inner.freshness.state();
         let transition = inner.freshness.settle(standing, now);
-        self.announce(&mut inner, transition, outlets);
+        self.announce(&mut inner, before, transition, common);
     }
 
-    /// Lets time pass: what has aged is announced.
-    pub(super) fn sweep(
-        self: &Arc<Self>,
-        now: Micros,
-        outlets: &[broadcast::Sender<Event>],
-    ) -> State {
+    /// Lets time pass, where the topic has waited for this moment: what has aged is announced.
+    pub(super) fn sweep(self: &Arc<Self>, at: Micros, now: Micros, common: &Common) {
         let mut inner = self.inner.lock();
+        // It has been given an earlier one since, which has come.
+        if inner.watched != at {
+            return;
+        }
+        inner.watched = Micros::MAX;
+        let before = inner.freshness.state();
         let transition = inner.freshness.evaluate(now);
-        self.announce(&mut inner, transition, outlets);
-        inner.freshness.state()
+        self.announce(&mut inner, before, transition, common);
     }
 
     fn announce(
         self: &Arc<Self>,
         inner: &mut Inner,
+        before: State,
         transition: Option<Transition>,
-        outlets: &[broadcast::Sender<Event>],
+        common: &Common,
     ) {
         if let Some(transition) = transition {
             inner.changes += 1;
+            common.ageing.changed(before, transition.state);
             let (slot, number) = (self.clone(), inner.changes);
             let change = Arc::new(StatusChange { slot, number, transition });
-            send(inner, outlets, || Event::Status(change.clone()));
+            common.outlets.send(inner.interested, || Event::Status(change.clone()));
+        }
+        let due = inner.freshness.due();
+        if due < inner.watched {
+            inner.watched = due;
+            common.ageing.watch(Moment { at: due, slot: self.clone() });
         }
     }
 
@@ -281,17 +304,6 @@ impl Inner {
             last: self.last.clone(),
             status: self.freshness.view(now),
             changes: self.changes,
-        }
-    }
-}
-
-/// Sends to the interested outlets. Under the topic's lock, so that the order in every channel is
-/// the order of the sequence numbers.
-fn send(inner: &Inner, outlets: &[broadcast::Sender<Event>], event: impl Fn() -> Event) {
-    for (index, outlet) in outlets.iter().enumerate() {
-        if inner.interested & (1 << index) != 0 {
-            // An error means that nobody listens at this outlet (yet, or any more): nothing to do.
-            drop(outlet.send(event()));
         }
     }
 }

@@ -1,8 +1,10 @@
 use std::{collections::BTreeMap, thread};
 
-use super::*;
+use proptest::prelude::*;
+
+use super::{freshness::Freshness, *};
 use crate::{
-    market::{Data, Decimal},
+    market::{Data, Decimal, Reason, State},
     units::ByteSize,
 };
 
@@ -21,9 +23,9 @@ fn publish(hub: &Hub, topic: &str, price: u64, rx: Micros) -> Outcome {
     hub.publish(&tick(topic, price), &Arc::from("test"), rx, 10 * SECOND)
 }
 
-fn updates(receiver: &mut broadcast::Receiver<Event>) -> Vec<u64> {
+fn updates(inbox: &mut Inbox) -> Vec<u64> {
     let mut seqs = Vec::new();
-    while let Ok(event) = receiver.try_recv() {
+    while let Ok(event) = inbox.try_recv() {
         if let Event::Update(issued) = event {
             seqs.push(issued.update.seq);
         }
@@ -148,5 +150,71 @@ fn concurrent_publishers_make_one_numbering_in_one_order() {
     assert_eq!(by_topic.len(), 3);
     for (topic, seqs) in by_topic {
         assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{topic}");
+    }
+}
+
+/// What may happen to the freshness of one of three topics.
+#[derive(Debug, Clone)]
+enum Step {
+    Confirm(usize, Micros),
+    Trouble(usize, bool),
+    Settle(usize, Micros, Micros),
+    Wait(Micros),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let topic = 0..3_usize;
+    prop_oneof![
+        3 => (topic.clone(), 1..50_i64).prop_map(|(topic, after)| Step::Confirm(topic, after)),
+        1 => (topic.clone(), any::<bool>()).prop_map(|(topic, open)| Step::Trouble(topic, open)),
+        2 => (topic, -5..50_i64, -5..100_i64).prop_map(|(topic, stale, down)| {
+            Step::Settle(topic, stale, down)
+        }),
+        3 => (0..40_i64).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Topics are looked at when their moment comes: to a reader it is as if each were looked at
+    /// whenever time passes.
+    #[test]
+    fn a_topic_ages_in_time_whatever_happened_to_it(steps in prop::collection::vec(step(), 1..60)) {
+        let (hub, source) = (hub(Config::default()), Source::from("test"));
+        let topics = ["price.A-B", "price.C-D", "price.E-F"];
+        let slots = topics.map(|topic| hub.declare(&Topic::parse(topic).unwrap()));
+        let mut expected = topics.map(|_| Freshness::default());
+        let mut now = 0;
+        for (price, step) in (1..).zip(steps) {
+            match step {
+                Step::Confirm(at, after) => {
+                    hub.publish_to(&slots[at], &tick(topics[at], price), &source, now, after);
+                    expected[at].confirm(&source, now, after);
+                }
+                Step::Trouble(at, blocked) => {
+                    let trouble = Trouble { reason: Reason::NoData, retry_at: None, blocked };
+                    hub.trouble(slots[at].topic(), &source, trouble, now);
+                    expected[at].trouble(&source, trouble, now);
+                }
+                Step::Settle(at, stale, down) => {
+                    let (stale_at, down_at) = (now + stale, now + down);
+                    let source = source.clone();
+                    let standing =
+                        Standing { source, confirmed: now, stale_at, down_at, trouble: None };
+                    hub.settle(&slots[at], &standing, now);
+                    expected[at].settle(&standing, now);
+                }
+                Step::Wait(us) => {
+                    now += us;
+                    hub.sweep(now);
+                    for topic in &mut expected {
+                        topic.evaluate(now);
+                    }
+                }
+            }
+            let states = expected.each_ref().map(Freshness::state);
+            prop_assert_eq!(slots.each_ref().map(|slot| slot.head(now).status.state), states);
+            let counted = State::ALL.map(|state| states.iter().filter(|is| **is == state).count());
+            prop_assert_eq!(hub.common.ageing.counts().map(|count| count as usize), counted);
+        }
     }
 }

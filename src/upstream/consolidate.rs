@@ -149,6 +149,7 @@ impl Consolidator {
 
     /// Lets time pass: a source that has gone stale leaves.
     pub fn sweep(&self, now: Micros) {
+        let _together = self.hub.batch();
         self.deadline.reset();
         let entries: Vec<_> = self.symbols.iter().map(|entry| entry.value().clone()).collect();
         for entry in entries {

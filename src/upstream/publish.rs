@@ -56,6 +56,11 @@ impl Publisher {
         }
     }
 
+    /// Where it goes, for what is published together one by one.
+    pub fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
     /// Makes topics known before their first value.
     pub fn declare(&mut self, topics: Vec<Topic>) {
         for topic in topics {
@@ -76,6 +81,8 @@ impl Publisher {
         self.validator.next_answer();
         self.validator.comes_by(Way::Answers);
         let mut published = Published::default();
+        let hub = self.hub.clone();
+        let _together = hub.batch();
         for tick in ticks {
             if self.validator.is_behind(tick) {
                 published.passed_over += 1;
@@ -164,6 +171,7 @@ impl Publisher {
 
     /// None of the feed's topics could be confirmed.
     pub fn trouble(&self, trouble: Trouble, now: Micros) {
+        let _together = self.hub.batch();
         for topic in &self.topics {
             self.hub.trouble(topic, self.feed.name(), trouble, now);
             self.consolidator.trouble(topic, self.feed.name(), trouble, now);

@@ -119,6 +119,8 @@ impl Lane {
         }
         let now = self.clock.now();
         let mut held_back = false;
+        let hub = inner.publisher.hub().clone();
+        let _together = hub.batch();
         let receipts: Vec<Receipt> =
             items.iter().map(|item| self.take(&mut inner, item, now, &mut held_back)).collect();
         if !held_back {

@@ -71,6 +71,13 @@ impl Synthetic {
         Self { lanes: (0..load.topics).filter_map(lane).collect(), feed, hub, clock, load, made: 0 }
     }
 
+    fn publish_some(&mut self, updates: u64) -> u64 {
+        let hub = self.hub.clone();
+        let _together = hub.batch();
+        (0..updates).for_each(|_| self.publish());
+        updates
+    }
+
     fn publish(&mut self) {
         let lanes = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX).max(1);
         let turn = usize::try_from(self.made % lanes).unwrap_or(0);
@@ -114,10 +121,7 @@ impl Work for Synthetic {
                 }
             }
             while done < target {
-                for _ in 0..TURN.min(target - done) {
-                    self.publish();
-                    done += 1;
-                }
+                done += self.publish_some(TURN.min(target - done));
                 yield_now().await;
             }
             if late > 0 {

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use tokio::sync::broadcast::Receiver;
 
 use super::wire::{Message, Wire};
 use crate::{
@@ -17,7 +16,7 @@ use crate::{
         metrics::{Metrics, TransportKind},
         subscribe::{self, Terms},
     },
-    hub::{Config, Event, Hub, Outcome, Trouble},
+    hub::{Config, Event, Hub, Inbox, Outcome, Trouble},
     market::{Data, Decimal, Reason, Tick, Topic},
     protocol::{
         encoding::Format,
@@ -39,7 +38,7 @@ pub(super) const LIMITS: SubscriptionLimits = SubscriptionLimits { topics: 64, m
 pub(super) struct World {
     pub(super) hub: Arc<Hub>,
     pub(super) index: Index,
-    outlet: Receiver<Event>,
+    outlet: Inbox,
     pub(super) telemetry: Telemetry,
     metrics: Arc<Metrics>,
     start: Instant,

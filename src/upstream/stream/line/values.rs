@@ -64,6 +64,8 @@ impl Values {
         while ticks.len() > 0 {
             {
                 let mut publisher = publisher.lock();
+                let hub = publisher.hub().clone();
+                let _together = hub.batch();
                 for tick in ticks.by_ref().take(TURN) {
                     match publisher.publish_streamed(&tick, self.connection, rx) {
                         Ok(Some(_)) => {

@@ -1,0 +1,246 @@
+//! The ways out: a broadcast channel for each reader, and what wakes it.
+//!
+//! The channel's own wake-up comes with the first event. A reader that begins on another core while
+//! the rest of an answer is still being published gets it in pieces, writes each of them by itself,
+//! and is woken again for the next. So events and wake-ups are apart: who publishes several values
+//! wakes the readers when it is done.
+
+use std::{
+    marker::PhantomData,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{
+    Notify,
+    broadcast::{self, error::TryRecvError},
+};
+
+use super::Event;
+
+/// Events that wait in an outlet. A shard that falls further behind learns so and catches up from
+/// the rings.
+const CAPACITY: usize = 4096;
+/// Events after which readers are woken although more may follow at once: some 30 µs of publishing.
+const UNTOLD_MAX: usize = 64;
+
+/// The ways out of a hub.
+#[derive(Debug)]
+pub(super) struct Outlets {
+    all: Box<[Outlet]>,
+    /// How many batches are being published.
+    batches: AtomicUsize,
+    /// Outlets with events that their readers were not woken for, one bit each.
+    untold: AtomicU64,
+    /// About how many events that are.
+    count: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Outlet {
+    events: broadcast::Sender<Event>,
+    ready: Arc<Notify>,
+}
+
+/// The reader's end of an outlet. Only one may wait for an outlet at a time.
+#[derive(Debug)]
+pub struct Inbox {
+    events: broadcast::Receiver<Event>,
+    ready: Arc<Notify>,
+}
+
+/// Values that are published together: readers are woken when it is dropped, or when there are many.
+/// What others publish in the meantime goes with them. Must not be held over an await, and cannot be
+/// sent to where one would be.
+#[derive(Debug)]
+#[must_use = "what is published after it was dropped is not published together"]
+pub struct Batch<'a> {
+    outlets: &'a Outlets,
+    _stays: PhantomData<*const ()>,
+}
+
+impl Outlets {
+    pub(super) fn new(count: usize) -> Self {
+        let outlet = |_| Outlet { events: broadcast::channel(CAPACITY).0, ready: Arc::default() };
+        Self {
+            all: (0..count).map(outlet).collect(),
+            batches: AtomicUsize::new(0),
+            untold: AtomicU64::new(0),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn open(&self, outlet: usize) -> Option<Inbox> {
+        let outlet = self.all.get(outlet)?;
+        Some(Inbox { events: outlet.events.subscribe(), ready: outlet.ready.clone() })
+    }
+
+    pub(super) fn batch(&self) -> Batch<'_> {
+        self.batches.fetch_add(1, Ordering::SeqCst);
+        Batch { outlets: self, _stays: PhantomData }
+    }
+
+    /// Sends to the outlets whose bits are set.
+    pub(super) fn send(&self, interested: u64, event: impl Fn() -> Event) {
+        let mut sent = 0;
+        for (index, outlet) in self.all.iter().enumerate() {
+            if interested & (1 << index) != 0 {
+                // An error means that nobody listens at this outlet (yet, or any more).
+                drop(outlet.events.send(event()));
+                sent |= 1 << index;
+            }
+        }
+        if sent == 0 {
+            return;
+        }
+        if self.batches.load(Ordering::SeqCst) == 0 {
+            return self.wake(sent);
+        }
+        self.untold.fetch_or(sent, Ordering::SeqCst);
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        // The last batch may have ended since it was looked for. If it has not by now, its end comes
+        // after what was noted, and wakes for it.
+        if count >= UNTOLD_MAX || self.batches.load(Ordering::SeqCst) == 0 {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        self.count.store(0, Ordering::Relaxed);
+        self.wake(self.untold.swap(0, Ordering::SeqCst));
+    }
+
+    fn wake(&self, bits: u64) {
+        for (index, outlet) in self.all.iter().enumerate() {
+            if bits & (1 << index) != 0 {
+                outlet.ready.notify_one();
+            }
+        }
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.outlets.batches.fetch_sub(1, Ordering::SeqCst);
+        self.outlets.tell();
+    }
+}
+
+impl Inbox {
+    /// The next event.
+    ///
+    /// # Errors
+    /// `Empty` when there is none now; `Lagged` when some were lost, once; `Closed` when the hub is
+    /// gone.
+    pub fn try_recv(&mut self) -> Result<Event, TryRecvError> {
+        self.events.try_recv()
+    }
+
+    /// Comes when there may be something to receive. Cancelling it loses nothing.
+    pub fn ready(&self) -> impl Future<Output = ()> + '_ {
+        self.ready.notified()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::{
+        hub::{Slot, StatusChange},
+        market::{Epoch, Topic},
+    };
+
+    fn event() -> Event {
+        let slot = Arc::new(Slot::new(0, Topic::parse("a.b").unwrap(), Epoch::from("e1")));
+        let transition = slot.head(0).status;
+        Event::Status(Arc::new(StatusChange { slot, number: 1, transition }))
+    }
+
+    fn is_woken(inbox: &Inbox) -> bool {
+        inbox.ready().now_or_never().is_some()
+    }
+
+    fn received(inbox: &mut Inbox) -> usize {
+        std::iter::from_fn(|| inbox.try_recv().ok()).count()
+    }
+
+    #[test]
+    fn an_event_alone_wakes_the_readers_that_it_is_for() {
+        let outlets = Outlets::new(2);
+        let (mut first, second) = (outlets.open(0).unwrap(), outlets.open(1).unwrap());
+        outlets.send(0b01, event);
+        assert_eq!([is_woken(&first), is_woken(&second)], [true, false]);
+        assert_eq!(received(&mut first), 1);
+        assert!(!is_woken(&first));
+    }
+
+    #[test]
+    fn readers_are_woken_once_when_the_last_of_a_batch_is_there() {
+        let outlets = Outlets::new(1);
+        let mut inbox = outlets.open(0).unwrap();
+        let batch = outlets.batch();
+        (0..3).for_each(|_| outlets.send(1, event));
+        assert!(!is_woken(&inbox));
+        drop(batch);
+        assert!(is_woken(&inbox));
+        assert_eq!(received(&mut inbox), 3);
+        assert!(!is_woken(&inbox));
+    }
+
+    #[test]
+    fn a_long_batch_wakes_before_it_ends() {
+        let outlets = Outlets::new(1);
+        let inbox = outlets.open(0).unwrap();
+        let _batch = outlets.batch();
+        for _ in 0..2 {
+            (1..UNTOLD_MAX).for_each(|_| outlets.send(1, event));
+            assert!(!is_woken(&inbox));
+            outlets.send(1, event);
+            assert!(is_woken(&inbox));
+        }
+    }
+
+    #[test]
+    fn a_batch_that_panics_wakes_for_what_it_has_published() {
+        let outlets = Outlets::new(1);
+        let inbox = outlets.open(0).unwrap();
+        let published = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _batch = outlets.batch();
+            outlets.send(1, event);
+            panic!("on purpose");
+        }));
+        assert!(published.is_err() && is_woken(&inbox));
+    }
+
+    /// Whoever publishes while the batch of another ends is not forgotten: nobody may be left
+    /// asleep with an event in the channel.
+    #[test]
+    fn an_event_beside_the_end_of_a_batch_is_never_left_without_a_wake_up() {
+        let outlets = Outlets::new(1);
+        let mut inbox = outlets.open(0).unwrap();
+        for _ in 0..20_000 {
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    let batch = outlets.batch();
+                    start.wait();
+                    drop(batch);
+                });
+                start.wait();
+                outlets.send(1, event);
+            });
+            assert!(is_woken(&inbox));
+            assert_eq!(received(&mut inbox), 1);
+        }
+    }
+}
