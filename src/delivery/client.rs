@@ -47,33 +47,43 @@ pub trait SocketWriter: Send + Sync {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write_vectored(&[IoSlice::new(bytes)])
     }
+
+    /// Has the memory fetched that a write begins with. Whoever is about to write to many does this
+    /// for several of them first, since what is fetched together is waited for once.
+    fn approach(&self) {}
 }
 
 /// One client.
 pub(super) struct Client {
     /// Its number in its shard.
     pub(super) key: OnceLock<u32>,
-    state: Mutex<ClientState>,
     owner: AtomicWaker,
     /// Whether its owner was woken and has not looked since.
     woken: AtomicBool,
     writer: Arc<dyn SocketWriter>,
     metrics: Arc<Metrics>,
+    state: Mutex<ClientState>,
 }
 
-/// What is behind a client's lock.
+/// What is behind a client's lock. What serving one begins with comes first: of a thousand clients,
+/// no line of memory is at hand any more when its turn comes.
+#[repr(C)]
 pub(super) struct ClientState {
-    pub(super) outbox: Outbox,
-    /// How each topic reaches it.
-    pub(super) by_topic: HashMap<TopicId, Reach>,
+    /// Nothing waits, is held back, blocked, corked or uncounted: what comes next may go to the
+    /// socket without a look at anything else. Whoever locks the client by [`Client::lock`] ends
+    /// that.
+    calm: bool,
     /// Whether a flush is due already.
     touched: bool,
     /// Whether one is due later.
     deferred: bool,
+    flow: Flow,
+    pub(super) outbox: Outbox,
+    /// How each topic reaches it.
+    pub(super) by_topic: HashMap<TopicId, Reach>,
     /// Nothing is written until the answer that is being made has its place: ahead of data, and of
     /// the notices that were queued since this many answers and control frames waited.
     corked: Option<usize>,
-    flow: Flow,
     reported_bytes: usize,
 }
 
@@ -124,26 +134,29 @@ impl Client {
             control_bytes: 0,
         };
         let state = ClientState {
-            outbox: Outbox::new(bounds, format),
-            by_topic: HashMap::new(),
+            calm: false,
             touched: false,
             deferred: false,
-            corked: None,
             flow,
+            outbox: Outbox::new(bounds, format),
+            by_topic: HashMap::new(),
+            corked: None,
             reported_bytes: 0,
         };
         Self {
             key: OnceLock::new(),
-            state: Mutex::new(state),
             owner: AtomicWaker::new(),
             woken: AtomicBool::new(false),
             writer,
             metrics,
+            state: Mutex::new(state),
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ClientState> {
-        self.state.lock()
+        let mut state = self.state.lock();
+        state.calm = false;
+        state
     }
 
     /// Offers one update, of the topic of a view. True when a flush has become due.

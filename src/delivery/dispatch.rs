@@ -21,6 +21,8 @@ use crate::{
 /// Marks made before others get their turn: at some 10 ns each, what delays them stays far below a
 /// millisecond.
 const MARKS: usize = 16_384;
+/// Clients whose memory is fetched together.
+const AHEAD: usize = 16;
 
 impl Index {
     /// Passes events on, until about `MARKS` marks were made or too many wait. Returns how many
@@ -67,7 +69,12 @@ impl Index {
     pub(super) fn take_turn(&mut self, desk: &mut Desk, now: Instant) {
         let mut marks = Vec::new();
         for wide in [false, true] {
-            for _ in 0..TURN {
+            for place in 0..TURN {
+                if place % AHEAD == 0 {
+                    let keys = self.turns.waiting(wide).take(AHEAD);
+                    let clients = keys.filter_map(|key| self.clients.get(*key as usize));
+                    clients.for_each(|client| client.approach());
+                }
                 let Some(key) = self.turns.next(wide) else { break };
                 self.turns.take(key, &mut marks);
                 if let Some(client) = self.clients.get(key as usize) {

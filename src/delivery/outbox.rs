@@ -66,15 +66,16 @@ pub(super) struct Subscription {
     pub(super) failure_told: bool,
 }
 
-/// What waits for one client.
+/// What waits for one client. What the short way needs comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Outbox {
-    bounds: Bounds,
-    pub(super) format: Format,
-    pub(super) subs: Slab<Subscription>,
-    pub(super) views: Slab<View>,
     /// By view.
     pub(super) lanes: Vec<Lane>,
+    pub(super) format: Format,
+    bounds: Bounds,
+    pub(super) subs: Slab<Subscription>,
+    pub(super) views: Slab<View>,
     order: VecDeque<Token>,
     /// Places in the order that must be encoded before they can be written.
     lazy: usize,

@@ -136,6 +136,11 @@ impl Turns {
         None
     }
 
+    /// Who waits, of the narrow or of the wide, in order; some may have been served since.
+    pub(super) fn waiting(&self, wide: bool) -> impl Iterator<Item = &u32> {
+        (if wide { &self.wide } else { &self.narrow }).iter()
+    }
+
     /// Moves what a client is to be offered to `out`; each must be told to be [`Turns::got`].
     pub(super) fn take(&mut self, client: u32, out: &mut Vec<Mark>) {
         self.marks.take(client, out);
@@ -155,7 +160,7 @@ impl Turns {
 #[cfg(test)]
 impl Turns {
     /// What waits, as it is counted and as it is.
-    pub(super) fn waiting(&self) -> [usize; 3] {
+    pub(super) fn counts(&self) -> [usize; 3] {
         [self.offers, self.updates, self.runs.len()]
     }
 }

@@ -42,33 +42,41 @@ impl LatencyBatch {
     /// Notes one latency. A negative one, which clocks that disagree make, counts as none.
     pub fn record(&mut self, us: i64) {
         let us = u64::try_from(us).unwrap_or(0);
-        let (mut bucket, above, up_to) = self.last;
-        if us <= above || us > up_to {
-            bucket = bucket_of(us);
-            let below = bucket.checked_sub(1).and_then(|below| BOUNDS_US.get(below));
-            let bound = BOUNDS_US.get(bucket).copied().unwrap_or(u64::MAX);
-            self.last = (bucket, below.copied().unwrap_or(0), bound);
-        }
+        let bucket = self.bucket_of(us);
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
         self.sum_us = self.sum_us.saturating_add(us);
     }
-}
 
-impl LatencyBatch {
     /// Notes several latencies, of which the least, the most and the sum are known: true. False, and
     /// nothing is noted, where they do not belong in the same bucket.
     pub fn record_alike(&mut self, count: u32, [least, most, sum]: [i64; 3]) -> bool {
-        let bucket = |us: i64| bucket_of(u64::try_from(us).unwrap_or(0));
-        if least < 0 || bucket(least) != bucket(most) {
+        let (Ok(least), Ok(most)) = (u64::try_from(least), u64::try_from(most)) else {
+            return false;
+        };
+        let bucket = self.bucket_of(least);
+        if self.bucket_of(most) != bucket {
             return false;
         }
-        if let Some(counted) = self.counts.get_mut(bucket(least)) {
+        if let Some(counted) = self.counts.get_mut(bucket) {
             *counted += count;
         }
         self.sum_us = self.sum_us.saturating_add(u64::try_from(sum).unwrap_or(0));
         true
+    }
+
+    /// The bucket of a latency.
+    fn bucket_of(&mut self, us: u64) -> usize {
+        let (bucket, above, up_to) = self.last;
+        if us > above && us <= up_to {
+            return bucket;
+        }
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        let below = bucket.checked_sub(1).and_then(|below| BOUNDS_US.get(below));
+        let bound = BOUNDS_US.get(bucket).copied().unwrap_or(u64::MAX);
+        self.last = (bucket, below.copied().unwrap_or(0), bound);
+        bucket
     }
 
     /// The counts of its buckets and the sum.
@@ -76,11 +84,6 @@ impl LatencyBatch {
     pub(crate) fn counted(&self) -> ([u32; BUCKETS], u64) {
         (self.counts, self.sum_us)
     }
-}
-
-/// The bucket of a latency.
-fn bucket_of(us: u64) -> usize {
-    BOUNDS_US.partition_point(|bound| *bound < us)
 }
 
 impl Latency {

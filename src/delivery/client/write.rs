@@ -1,6 +1,7 @@
 //! What a client gets, on its way to the socket.
 
 use std::{
+    hint::black_box,
     io::{self, IoSlice},
     sync::Arc,
     time::Instant,
@@ -77,44 +78,52 @@ impl Client {
         desk: &mut Desk,
         now: Instant,
     ) -> bool {
-        let mut state = self.lock();
-        if state.corked.is_some() {
-            state.offer(marks, runs, now);
-            return false;
+        let mut state = self.state.lock();
+        let (mut rest, mut before) = (marks, Noticed::default());
+        if std::mem::take(&mut state.calm) && state.outbox.takes_whole(marks) {
+            desk.turn_to(&self.metrics);
+            if self.write_next(&mut state, &mut rest, runs, desk, now) && rest.is_empty() {
+                state.calm = true;
+                return false;
+            }
+        } else {
+            if state.corked.is_some() {
+                state.offer(marks, runs, now);
+                return false;
+            }
+            if defers && !state.touched && state.is_latest(marks) {
+                state.offer(marks, runs, now);
+                return !std::mem::replace(&mut state.deferred, true);
+            }
+            desk.turn_to(&self.metrics);
+            (state.touched, state.deferred) = (false, false);
+            before = Noticed::of(&state.flow);
+            // Also while the socket takes nothing: a moment that has passed must not be waited for.
+            state.outbox.release(now);
         }
-        if defers && !state.touched && state.is_latest(marks) {
-            state.offer(marks, runs, now);
-            return !std::mem::replace(&mut state.deferred, true);
-        }
-        desk.turn_to(&self.metrics);
-        (state.touched, state.deferred) = (false, false);
-        let before = state.flow;
-        // Also while the socket takes nothing: a moment that has passed must not be waited for.
-        state.outbox.release(now);
-        let mut rest = marks;
         for _ in 0..WRITES_PER_FLUSH {
             if rest.is_empty() || !state.flow.takes() || !state.outbox.is_idle() {
                 break;
             }
-            let Desk { packet, account, .. } = desk;
-            let done = state.outbox.gather(rest, runs, packet, account, now);
-            rest = rest.get(done..).unwrap_or_default();
-            self.write_packet(&mut state, runs, desk, now);
+            self.write_next(&mut state, &mut rest, runs, desk, now);
         }
         state.offer(rest, runs, now);
         if state.flow.takes() {
             self.write_out(&mut state, &mut desk.account, now);
         }
         self.settle(&mut state, &mut desk.account, now);
-        let after = state.flow;
-        if after.blocked != before.blocked
-            || after.broken != before.broken
-            || after.next_held != before.next_held
-            || (after.waiting && !after.blocked)
-        {
+        let after = &state.flow;
+        if Noticed::of(after) != before || (after.waiting && !after.blocked) {
             self.wake();
         }
+        state.calm = state.is_calm();
         false
+    }
+
+    /// Has the memory fetched that serving this client begins with: see [`SocketWriter::approach`].
+    pub(in crate::delivery) fn approach(&self) {
+        black_box(self.state.is_locked());
+        self.writer.approach();
     }
 
     /// Offers what is marked without writing, for whoever needs it to be behind what was offered.
@@ -122,18 +131,26 @@ impl Client {
         self.lock().offer(marks, runs, now);
     }
 
-    fn write_packet(
+    /// Writes what is marked first, to a client for whom nothing waits. True when the socket took
+    /// all of it.
+    fn write_next(
         &self,
         state: &mut ClientState,
+        rest: &mut &[Mark],
         runs: &Slab<Run>,
         desk: &mut Desk,
         now: Instant,
-    ) {
-        let bytes = desk.packet.bytes(runs);
+    ) -> bool {
+        let Desk { packet, account, .. } = desk;
+        let done = state.outbox.gather(rest, runs, packet, account, now);
+        *rest = rest.get(done..).unwrap_or_default();
+        let bytes = packet.bytes(runs);
+        let len = bytes.len();
         let written =
-            if bytes.is_empty() { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
-        desk.account.written(now_us());
-        state.outbox.settle(&mut desk.packet, runs, written, &mut desk.account, now);
+            if len == 0 { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
+        account.written(now_us());
+        state.outbox.settle(packet, runs, written, account, now);
+        written == len
     }
 
     fn write_out(&self, state: &mut ClientState, account: &mut Account, now: Instant) {
@@ -179,7 +196,32 @@ impl Client {
     }
 }
 
+/// What the owner of a connection is woken for when it changes.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Noticed {
+    blocked: bool,
+    broken: bool,
+    next_held: Option<Instant>,
+}
+
+impl Noticed {
+    fn of(flow: &Flow) -> Self {
+        Self { blocked: flow.blocked, broken: flow.broken, next_held: flow.next_held }
+    }
+}
+
 impl ClientState {
+    /// What a client that is calm has not to be asked for again. To be called when it is settled.
+    fn is_calm(&self) -> bool {
+        self.corked.is_none()
+            && !self.touched
+            && !self.deferred
+            && self.flow.takes()
+            && !self.flow.waiting
+            && self.flow.next_held.is_none()
+            && self.outbox.is_idle()
+    }
+
     /// Puts what is marked where it waits.
     fn offer(&mut self, marks: &[Mark], runs: &Slab<Run>, now: Instant) {
         for mark in marks {

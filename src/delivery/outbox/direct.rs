@@ -99,6 +99,12 @@ impl Outbox {
         !self.closed && self.is_empty()
     }
 
+    /// Whether all that is marked goes out as it is, where nothing waits or is held back.
+    pub(in crate::delivery) fn takes_whole(&self, marks: &[Mark]) -> bool {
+        let is_whole = |mark: &Mark| self.lanes.get(mark.view as usize).is_some_and(|l| l.is_whole());
+        self.format.is_bare() && marks.iter().all(is_whole)
+    }
+
     /// Gathers what is marked into `packet`, until that is full. Returns how many marks that were.
     pub(in crate::delivery) fn gather(
         &mut self,
@@ -133,11 +139,11 @@ impl Outbox {
         account.tally.offered += count;
         let lane = self.lanes.get(mark.view as usize)?;
         // Where nothing is held back, nothing of the topic can wait either.
-        if lane.whole && self.held.is_empty() && self.format.is_bare() {
-            packet.push(mark.view, lane.sub, What::Run(mark.run), run.bulk().bytes.len());
+        let key = lane.sub();
+        if lane.is_whole() && self.held.is_empty() && self.format.is_bare() {
+            packet.push(mark.view, key, What::Run(mark.run), run.bulk().bytes.len());
             return Some(());
         }
-        let key = lane.sub;
         let owner = self.subs.get_mut(key as usize)?;
         owner.ledger.published += count;
         owner.ledger.queued += count;
@@ -216,7 +222,7 @@ impl Outbox {
                     if written >= bulk.bytes.len() {
                         written -= bulk.bytes.len();
                         if let Some(lane) = self.lanes.get_mut(view as usize) {
-                            lane.direct += run.len() as u64;
+                            lane.delivered(run.len(), &mut self.subs);
                         }
                         account.delivered_run(bulk);
                         continue;

@@ -8,15 +8,19 @@ use slab::Slab;
 use super::{Outbox, Subscription};
 use crate::{delivery::view::View, hub::Slot, protocol::params::Mode};
 
-/// A topic of which a client gets every update as it is, or not.
+/// Set where nothing of the topic is refused, replaced or held back.
+const WHOLE: u32 = 1 << 31;
+/// Updates after which the ledger is brought up to date.
+const DIRECT_MAX: u32 = 1 << 31;
+
+/// A topic of which a client gets every update as it is, or not. Of eight bytes, so that the topics
+/// of most clients are on one or two lines.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::delivery) struct Lane {
     /// Updates that were offered and delivered at once, not in the ledger yet.
-    pub(in crate::delivery) direct: u64,
-    /// Whose they are.
-    pub(super) sub: u32,
-    /// Whether nothing is refused, replaced or held back.
-    pub(super) whole: bool,
+    pub(in crate::delivery) direct: u32,
+    /// Whose they are, and [`WHOLE`].
+    owner: u32,
 }
 
 impl Outbox {
@@ -41,7 +45,8 @@ impl Outbox {
         let whole = owner
             .is_some_and(|owner| owner.options.mode == Mode::Every && owner.options.takes_all());
         if let Some(lane) = self.lanes.get_mut(view as usize) {
-            *lane = Lane { direct: 0, sub: sub.unwrap_or_default(), whole };
+            let sub = sub.unwrap_or_default() & !WHOLE;
+            *lane = Lane { direct: 0, owner: if whole { sub | WHOLE } else { sub } };
         }
     }
 
@@ -60,9 +65,28 @@ impl Outbox {
 }
 
 impl Lane {
+    /// Whether a client gets every update of it as it is.
+    pub(super) fn is_whole(self) -> bool {
+        self.owner & WHOLE != 0
+    }
+
+    /// The subscription under which it reaches the client.
+    pub(super) fn sub(self) -> u32 {
+        self.owner & !WHOLE
+    }
+
+    /// Notes updates that were offered and delivered at once.
+    pub(super) fn delivered(&mut self, count: usize, subs: &mut Slab<Subscription>) {
+        // A run is never longer than what waits for turns may be.
+        self.direct += u32::try_from(count).unwrap_or_default();
+        if self.direct >= DIRECT_MAX {
+            self.post(subs);
+        }
+    }
+
     fn post(&mut self, subs: &mut Slab<Subscription>) {
-        let count = std::mem::take(&mut self.direct);
-        if let Some(owner) = subs.get_mut(self.sub as usize).filter(|_| count > 0) {
+        let count = u64::from(std::mem::take(&mut self.direct));
+        if let Some(owner) = subs.get_mut(self.sub() as usize).filter(|_| count > 0) {
             // An account that is faulty must not get in the way of what ends its client.
             let ledger = &mut owner.ledger;
             ledger.published = ledger.published.wrapping_add(count);
