@@ -125,12 +125,14 @@ fn tickwire(workload: &Workload) -> (Command, Option<tempfile::NamedTempFile>) {
     let Workload { topics, rate, payload_bytes, coalesce_ms, queue_updates, .. } = workload;
     writeln!(
         config,
-        "[limits]\nrequests_per_s = 1000\n[delivery]\ncoalesce = \"{coalesce_ms}ms\"\n\
+        "[limits]\nrequests_per_s = 1000\ntopics_per_request = 1024\n[delivery]\ncoalesce = \"{coalesce_ms}ms\"\n\
          queue_updates = {queue_updates}\nqueue_bytes = \"1MiB\"\n[[feeds]]\nname = \"bench\"\nprovider = \"synthetic\"\n\
          topics = {topics}\nrate = {rate}\npayload_bytes = {payload_bytes}"
     )
     .unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tickwire"));
+    let mut args = std::env::args().skip_while(|arg| arg != "--server").skip(1);
+    let server = args.next().unwrap_or_else(|| env!("CARGO_BIN_EXE_tickwire").to_owned());
+    let mut command = Command::new(server);
     command.arg("--config").arg(config.path()).args(["--listen", "127.0.0.1:0"]);
     (command, Some(config))
 }

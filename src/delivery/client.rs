@@ -22,7 +22,7 @@ use super::{
     account::Account,
     metrics::Metrics,
     offer::Offer,
-    outbox::{Bounds, Outbox},
+    outbox::{Bounds, Near, Outbox},
 };
 use crate::{
     hub::{StatusChange, TopicId},
@@ -62,6 +62,8 @@ pub(super) struct Client {
     woken: AtomicBool,
     writer: Arc<dyn SocketWriter>,
     metrics: Arc<Metrics>,
+    /// The first lanes of its outbox.
+    near: Arc<Near>,
     state: Mutex<ClientState>,
 }
 
@@ -70,7 +72,7 @@ pub(super) struct Client {
 #[repr(C)]
 pub(super) struct ClientState {
     /// Nothing waits, is held back, blocked, corked or uncounted: what comes next may go to the
-    /// socket without a look at anything else. Whoever locks the client by [`Client::lock`] ends
+    /// socket without a look at more than the near lanes. Whoever locks the client by [`Client::lock`] ends
     /// that.
     calm: bool,
     /// Whether a flush is due already.
@@ -133,12 +135,14 @@ impl Client {
             next_held: None,
             control_bytes: 0,
         };
+        let outbox = Outbox::new(bounds, format);
+        let near = outbox.lanes.near().clone();
         let state = ClientState {
             calm: false,
             touched: false,
             deferred: false,
             flow,
-            outbox: Outbox::new(bounds, format),
+            outbox,
             by_topic: HashMap::new(),
             corked: None,
             reported_bytes: 0,
@@ -149,6 +153,7 @@ impl Client {
             woken: AtomicBool::new(false),
             writer,
             metrics,
+            near,
             state: Mutex::new(state),
         }
     }

@@ -38,7 +38,8 @@ use crate::{
     protocol::{encoding::Format, event::Notice, params::Mode},
 };
 pub(super) use direct::Packet;
-use lane::Lane;
+use lane::Lanes;
+pub(super) use lane::Near;
 use wire::Partial;
 
 /// The most frames that are written at once.
@@ -66,12 +67,10 @@ pub(super) struct Subscription {
     pub(super) failure_told: bool,
 }
 
-/// What waits for one client. What the short way needs comes first.
+/// What waits for one client.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Outbox {
-    /// By view.
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Lanes,
     pub(super) format: Format,
     bounds: Bounds,
     pub(super) subs: Slab<Subscription>,
@@ -108,7 +107,7 @@ impl Outbox {
             // of what such a client costs.
             subs: Slab::with_capacity(1),
             views: Slab::with_capacity(1),
-            lanes: Vec::new(),
+            lanes: Lanes::default(),
             order: VecDeque::new(),
             lazy: 0,
             control: VecDeque::new(),

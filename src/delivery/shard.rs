@@ -212,12 +212,7 @@ async fn passed(moment: Option<Instant>) {
 
 /// Passes on what is in the channel. What has come in the meantime is taken as well, so that what
 /// was published together is written together.
-fn take_in(
-    index: &mut Index,
-    inbox: &mut Inbox,
-    batch: &mut Vec<Event>,
-    lagged: &mut bool,
-) {
+fn take_in(index: &mut Index, inbox: &mut Inbox, batch: &mut Vec<Event>, lagged: &mut bool) {
     for _ in 0..LOOKS {
         *lagged = *lagged || !take_all(inbox, batch);
         if batch.is_empty() {

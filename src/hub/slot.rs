@@ -189,12 +189,7 @@ impl Slot {
     }
 
     /// What the value is relied on has changed, the value has not.
-    pub(super) fn settle(
-        self: &Arc<Self>,
-        standing: &Standing,
-        now: Micros,
-        common: &Common,
-    ) {
+    pub(super) fn settle(self: &Arc<Self>, standing: &Standing, now: Micros, common: &Common) {
         let mut inner = self.inner.lock();
         let before = inner.freshness.state();
         let transition = inner.freshness.settle(standing, now);

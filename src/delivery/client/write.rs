@@ -80,12 +80,21 @@ impl Client {
     ) -> bool {
         let mut state = self.state.lock();
         let (mut rest, mut before) = (marks, Noticed::default());
-        if std::mem::take(&mut state.calm) && state.outbox.takes_whole(marks) {
-            desk.turn_to(&self.metrics);
-            if self.write_next(&mut state, &mut rest, runs, desk, now) && rest.is_empty() {
+        desk.turn_to(&self.metrics);
+        let Desk { packet, account, .. } = desk;
+        if std::mem::take(&mut state.calm) && self.near.gather(marks, runs, packet, account) {
+            rest = &[];
+            let (written, all) = self.write_packet(&mut state, runs, desk, now);
+            if all {
+                let Desk { packet, account, .. } = desk;
+                if packet.written(&self.near, runs, account) {
+                    state.outbox.post();
+                }
                 state.calm = true;
                 return false;
             }
+            let Desk { packet, account, .. } = desk;
+            state.outbox.settle(packet, runs, written, account, now);
         } else {
             if state.corked.is_some() {
                 state.offer(marks, runs, now);
@@ -95,7 +104,6 @@ impl Client {
                 state.offer(marks, runs, now);
                 return !std::mem::replace(&mut state.deferred, true);
             }
-            desk.turn_to(&self.metrics);
             (state.touched, state.deferred) = (false, false);
             before = Noticed::of(&state.flow);
             // Also while the socket takes nothing: a moment that has passed must not be waited for.
@@ -105,7 +113,12 @@ impl Client {
             if rest.is_empty() || !state.flow.takes() || !state.outbox.is_idle() {
                 break;
             }
-            self.write_next(&mut state, &mut rest, runs, desk, now);
+            let Desk { packet, account, .. } = desk;
+            let done = state.outbox.gather(rest, runs, packet, account, now);
+            rest = rest.get(done..).unwrap_or_default();
+            let (written, _) = self.write_packet(&mut state, runs, desk, now);
+            let Desk { packet, account, .. } = desk;
+            state.outbox.settle(packet, runs, written, account, now);
         }
         state.offer(rest, runs, now);
         if state.flow.takes() {
@@ -124,6 +137,7 @@ impl Client {
     pub(in crate::delivery) fn approach(&self) {
         black_box(self.state.is_locked());
         self.writer.approach();
+        self.near.approach();
     }
 
     /// Offers what is marked without writing, for whoever needs it to be behind what was offered.
@@ -131,26 +145,19 @@ impl Client {
         self.lock().offer(marks, runs, now);
     }
 
-    /// Writes what is marked first, to a client for whom nothing waits. True when the socket took
-    /// all of it.
-    fn write_next(
+    /// Writes what was gathered. Returns how much the socket took, and whether that was all.
+    fn write_packet(
         &self,
         state: &mut ClientState,
-        rest: &mut &[Mark],
         runs: &Slab<Run>,
         desk: &mut Desk,
         now: Instant,
-    ) -> bool {
-        let Desk { packet, account, .. } = desk;
-        let done = state.outbox.gather(rest, runs, packet, account, now);
-        *rest = rest.get(done..).unwrap_or_default();
-        let bytes = packet.bytes(runs);
+    ) -> (usize, bool) {
+        let bytes = desk.packet.bytes(runs);
         let len = bytes.len();
-        let written =
-            if len == 0 { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
-        account.written(now_us());
-        state.outbox.settle(packet, runs, written, account, now);
-        written == len
+        let written = if len == 0 { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
+        desk.account.written(now_us());
+        (written, written == len)
     }
 
     fn write_out(&self, state: &mut ClientState, account: &mut Account, now: Instant) {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Instant};
 
 use slab::Slab;
 
-use super::{Outbox, Partial, wire::Next};
+use super::{Near, Outbox, Partial, wire::Next};
 use crate::{
     delivery::{
         account::Account,
@@ -67,6 +67,37 @@ impl Packet {
         self.len = 0;
     }
 
+    /// Whether it should be written before more is added.
+    pub(super) fn is_full(&self) -> bool {
+        self.len >= PACKET_BYTES
+    }
+
+    /// Adds a run that goes out as it is.
+    pub(super) fn push_run(&mut self, view: u32, sub: u32, run: u32, len: usize) {
+        self.push(view, sub, What::Run(run), len);
+    }
+
+    /// All of it was written, and all of it is runs that [`Near::gather`] has added. True when the
+    /// ledger should be brought up to date.
+    pub(in crate::delivery) fn written(
+        &mut self,
+        near: &Near,
+        runs: &Slab<Run>,
+        account: &mut Account,
+    ) -> bool {
+        self.len = 0;
+        let mut is_due = false;
+        for Part { view, what, .. } in self.parts.drain(..) {
+            if let What::Run(run) = what
+                && let Some(run) = runs.get(run as usize)
+            {
+                is_due |= near.delivered(view, run);
+                account.delivered_run(run.bulk());
+            }
+        }
+        is_due
+    }
+
     fn push(&mut self, view: u32, sub: u32, what: What, len: usize) {
         self.len += len;
         self.parts.push(Part { view, sub, what });
@@ -99,12 +130,6 @@ impl Outbox {
         !self.closed && self.is_empty()
     }
 
-    /// Whether all that is marked goes out as it is, where nothing waits or is held back.
-    pub(in crate::delivery) fn takes_whole(&self, marks: &[Mark]) -> bool {
-        let is_whole = |mark: &Mark| self.lanes.get(mark.view as usize).is_some_and(|l| l.is_whole());
-        self.format.is_bare() && marks.iter().all(is_whole)
-    }
-
     /// Gathers what is marked into `packet`, until that is full. Returns how many marks that were.
     pub(in crate::delivery) fn gather(
         &mut self,
@@ -116,7 +141,7 @@ impl Outbox {
     ) -> usize {
         let mut done = 0;
         for mark in marks {
-            if packet.len >= PACKET_BYTES {
+            if packet.is_full() {
                 break;
             }
             done += 1;
@@ -137,11 +162,11 @@ impl Outbox {
     ) -> Option<()> {
         let count = run.len() as u64;
         account.tally.offered += count;
-        let lane = self.lanes.get(mark.view as usize)?;
+        let lane = self.lanes.get(mark.view)?;
         // Where nothing is held back, nothing of the topic can wait either.
         let key = lane.sub();
-        if lane.is_whole() && self.held.is_empty() && self.format.is_bare() {
-            packet.push(mark.view, key, What::Run(mark.run), run.bulk().bytes.len());
+        if lane.is_whole() && self.held.is_empty() {
+            packet.push_run(mark.view, key, mark.run, run.bulk().bytes.len());
             return Some(());
         }
         let owner = self.subs.get_mut(key as usize)?;
@@ -221,9 +246,7 @@ impl Outbox {
                     let bulk = run.bulk();
                     if written >= bulk.bytes.len() {
                         written -= bulk.bytes.len();
-                        if let Some(lane) = self.lanes.get_mut(view as usize) {
-                            lane.delivered(run.len(), &mut self.subs);
-                        }
+                        self.lanes.delivered(view, run, &mut self.subs);
                         account.delivered_run(bulk);
                         continue;
                     }

@@ -1,20 +1,31 @@
 //! The little that the short way needs to know of a topic, close together: a view and a subscription
 //! lie on several lines of memory each, which for each of many clients are no longer at hand.
 
-use std::sync::Arc;
+use std::{
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use slab::Slab;
 
-use super::{Outbox, Subscription};
-use crate::{delivery::view::View, hub::Slot, protocol::params::Mode};
+use super::{Outbox, Packet, Subscription};
+use crate::{
+    delivery::{account::Account, marks::Mark, run::Run, view::View},
+    hub::Slot,
+    protocol::params::Mode,
+};
 
+/// Lanes that can be reached without the client's lock: with the head of their memory, two lines.
+const NEAR: usize = 10;
 /// Set where nothing of the topic is refused, replaced or held back.
 const WHOLE: u32 = 1 << 31;
 /// Updates after which the ledger is brought up to date.
 const DIRECT_MAX: u32 = 1 << 31;
 
-/// A topic of which a client gets every update as it is, or not. Of eight bytes, so that the topics
-/// of most clients are on one or two lines.
+/// A topic of which a client gets every update as it is, or not.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::delivery) struct Lane {
     /// Updates that were offered and delivered at once, not in the ledger yet.
@@ -23,15 +34,123 @@ pub(in crate::delivery) struct Lane {
     owner: u32,
 }
 
+/// The lanes of a client, by view.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Lanes {
+    near: Arc<Near>,
+    far: Vec<Lane>,
+}
+
+/// The first of a client's lanes. They are changed under its lock alone, and apart from what that
+/// guards only so that they can be fetched before it is taken.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Near([AtomicU64; NEAR]);
+
+impl Near {
+    /// Has their memory fetched: see [`crate::delivery::SocketWriter::approach`].
+    pub(in crate::delivery) fn approach(&self) {
+        let ends = [self.0.first(), self.0.last()];
+        black_box(ends.map(|lane| lane.map(|lane| lane.load(Ordering::Relaxed))));
+    }
+
+    /// Gathers all that is marked, where it goes out as it is and is not too much at once.
+    pub(in crate::delivery) fn gather(
+        &self,
+        marks: &[Mark],
+        runs: &Slab<Run>,
+        packet: &mut Packet,
+        account: &mut Account,
+    ) -> bool {
+        let is_whole = |mark: &Mark| self.get(mark.view).is_some_and(Lane::is_whole);
+        if marks.is_empty() || !marks.iter().all(is_whole) {
+            return false;
+        }
+        let mut offered = 0;
+        for mark in marks {
+            let (Some(run), Some(lane)) = (runs.get(mark.run as usize), self.get(mark.view)) else {
+                continue;
+            };
+            offered += run.len() as u64;
+            packet.push_run(mark.view, lane.sub(), mark.run, run.bulk().bytes.len());
+        }
+        if packet.is_full() {
+            packet.clear();
+            return false;
+        }
+        account.tally.offered += offered;
+        true
+    }
+
+    /// Notes that a run was offered and delivered at once. True when the ledger should be brought up
+    /// to date.
+    pub(super) fn delivered(&self, view: u32, run: &Run) -> bool {
+        let Some(mut lane) = self.get(view) else { return false };
+        lane.delivered(run.len());
+        self.set(view, lane);
+        lane.direct >= DIRECT_MAX
+    }
+
+    fn get(&self, view: u32) -> Option<Lane> {
+        self.0.get(view as usize).map(|lane| Lane::unpack(lane.load(Ordering::Relaxed)))
+    }
+
+    fn set(&self, view: u32, lane: Lane) {
+        if let Some(place) = self.0.get(view as usize) {
+            place.store(lane.pack(), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Lanes {
+    /// The first of them.
+    pub(in crate::delivery) fn near(&self) -> &Arc<Near> {
+        &self.near
+    }
+
+    pub(super) fn get(&self, view: u32) -> Option<Lane> {
+        let far = || self.far.get((view as usize).checked_sub(NEAR)?).copied();
+        self.near.get(view).or_else(far)
+    }
+
+    fn set(&mut self, view: u32, lane: Lane) {
+        let Some(place) = (view as usize).checked_sub(NEAR) else {
+            return self.near.set(view, lane);
+        };
+        if self.far.len() <= place {
+            self.far.resize(place + 1, Lane::default());
+        }
+        if let Some(known) = self.far.get_mut(place) {
+            *known = lane;
+        }
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(NEAR + self.far.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Notes that a run was offered and delivered at once.
+    pub(super) fn delivered(&mut self, view: u32, run: &Run, subs: &mut Slab<Subscription>) {
+        let Some(mut lane) = self.get(view) else { return };
+        lane.delivered(run.len());
+        if lane.direct >= DIRECT_MAX {
+            lane.post(subs);
+        }
+        self.set(view, lane);
+    }
+
+    fn post(&mut self, view: u32, subs: &mut Slab<Subscription>) {
+        if let Some(mut lane) = self.get(view).filter(|lane| lane.direct > 0) {
+            lane.post(subs);
+            self.set(view, lane);
+        }
+    }
+}
+
 impl Outbox {
     /// Adds a topic that reaches the client under `sub`. Returns the number of the view.
     pub(in crate::delivery) fn insert_view(&mut self, slot: Arc<Slot>, sub: u32) -> Option<u32> {
         let view = u32::try_from(self.views.vacant_key()).ok()?;
         self.views.insert(View::new(slot, sub));
-        if self.lanes.len() <= view as usize {
-            self.lanes.reserve_exact(1);
-            self.lanes.push(Lane::default());
-        }
         self.set_lane(view);
         Some(view)
     }
@@ -39,32 +158,39 @@ impl Outbox {
     /// Brings the lane of a view up to date: its subscription or the options of that have changed,
     /// or it is gone.
     pub(super) fn set_lane(&mut self, view: u32) {
-        self.post_lane(view);
+        self.lanes.post(view, &mut self.subs);
         let sub = self.views.get(view as usize).map(|topic| topic.sub);
         let owner = sub.and_then(|sub| self.subs.get(sub as usize));
         let whole = owner
             .is_some_and(|owner| owner.options.mode == Mode::Every && owner.options.takes_all());
-        if let Some(lane) = self.lanes.get_mut(view as usize) {
-            let sub = sub.unwrap_or_default() & !WHOLE;
-            *lane = Lane { direct: 0, owner: if whole { sub | WHOLE } else { sub } };
-        }
+        // Where a letter is made for a client, it is made for each update.
+        let whole = whole && self.format.is_bare();
+        self.lanes.set(view, Lane::new(sub.unwrap_or_default(), whole));
     }
 
     /// Brings the ledgers up to date.
     pub(in crate::delivery) fn post(&mut self) {
-        for lane in &mut self.lanes {
-            lane.post(&mut self.subs);
-        }
-    }
-
-    fn post_lane(&mut self, view: u32) {
-        if let Some(lane) = self.lanes.get_mut(view as usize) {
-            lane.post(&mut self.subs);
+        for view in 0..self.lanes.count() {
+            self.lanes.post(view, &mut self.subs);
         }
     }
 }
 
 impl Lane {
+    fn new(sub: u32, whole: bool) -> Self {
+        Self { direct: 0, owner: (sub & !WHOLE) | if whole { WHOLE } else { 0 } }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.owner) << 32 | u64::from(self.direct)
+    }
+
+    fn unpack(packed: u64) -> Self {
+        let [low, high] = [packed & u64::from(u32::MAX), packed >> 32];
+        let [direct, owner] = [low, high].map(|half| u32::try_from(half).unwrap_or_default());
+        Self { direct, owner }
+    }
+
     /// Whether a client gets every update of it as it is.
     pub(super) fn is_whole(self) -> bool {
         self.owner & WHOLE != 0
@@ -75,22 +201,30 @@ impl Lane {
         self.owner & !WHOLE
     }
 
-    /// Notes updates that were offered and delivered at once.
-    pub(super) fn delivered(&mut self, count: usize, subs: &mut Slab<Subscription>) {
+    fn delivered(&mut self, count: usize) {
         // A run is never longer than what waits for turns may be.
         self.direct += u32::try_from(count).unwrap_or_default();
-        if self.direct >= DIRECT_MAX {
-            self.post(subs);
-        }
     }
 
     fn post(&mut self, subs: &mut Slab<Subscription>) {
         let count = u64::from(std::mem::take(&mut self.direct));
-        if let Some(owner) = subs.get_mut(self.sub() as usize).filter(|_| count > 0) {
+        if let Some(owner) = subs.get_mut(self.sub() as usize) {
             // An account that is faulty must not get in the way of what ends its client.
             let ledger = &mut owner.ledger;
             ledger.published = ledger.published.wrapping_add(count);
             ledger.delivered = ledger.delivered.wrapping_add(count);
+        }
+    }
+}
+
+#[cfg(test)]
+impl Lanes {
+    /// As if so many had been delivered at once under every lane.
+    pub(in crate::delivery) fn pretend(&mut self, direct: u32) {
+        for view in 0..self.count() {
+            if let Some(lane) = self.get(view) {
+                self.set(view, Lane { direct, ..lane });
+            }
         }
     }
 }
