@@ -122,7 +122,9 @@ impl Work for Synthetic {
             }
             while done < target {
                 done += self.publish_some(TURN.min(target - done));
-                yield_now().await;
+                if done < target {
+                    yield_now().await;
+                }
             }
             if late > 0 {
                 self.feed.delivered(self.clock.now());
