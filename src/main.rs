@@ -69,7 +69,7 @@ fn serve(args: &ServeArgs, config: Config) -> Result<Exit> {
 
 async fn until_stopped(args: &ServeArgs, config: Config) -> Result<Exit> {
     log(args.log_format);
-    let listener = server::bind(config.server.listen).await?;
+    let listener = server::bind(config.server.listen)?;
     let app = App::start(config.clone(), listener).await?;
     tracing::info!(address = %app.address(), feeds = config.feeds.len(), "serving");
     // Nobody may be reading: that is no reason not to serve.

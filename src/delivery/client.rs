@@ -159,9 +159,15 @@ impl Client {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ClientState> {
-        let mut state = self.state.lock();
+        let mut state = self.look();
         state.calm = false;
         state
+    }
+
+    /// As [`Client::lock`], for whoever changes nothing that a calm client would have to be asked
+    /// for.
+    pub(super) fn look(&self) -> MutexGuard<'_, ClientState> {
+        self.state.lock()
     }
 
     /// Offers one update, of the topic of a view. True when a flush has become due.
@@ -235,7 +241,7 @@ impl Client {
 
     /// How writing goes.
     pub(super) fn flow(&self) -> Flow {
-        self.lock().flow
+        self.look().flow
     }
 
     /// Lets the owner of the connection look what there is to do.

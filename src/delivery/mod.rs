@@ -210,7 +210,7 @@ impl Subscriber {
 
     /// Every subscription with its account at this moment.
     pub fn subscriptions(&self) -> Vec<SubscriptionRow> {
-        self.client.lock().subscriptions()
+        self.client.look().subscriptions()
     }
 
     /// Sends a message, ahead of data.

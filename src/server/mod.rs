@@ -8,7 +8,7 @@ use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::sleep,
 };
@@ -32,6 +32,10 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 const HTTP_BUFFER: usize = 16 << 10;
 /// HTTP connections beyond the sessions that there may be: scrapes, pages, handshakes.
 const HTTP_CONNECTIONS: usize = 1024;
+/// Connections that may wait to be accepted, as far as the system lets so many. With the usual 128,
+/// of clients that all come back at once after a restart some wait for a second, when their system
+/// tries again.
+const BACKLOG: u32 = 4096;
 /// Pause after a failed accept, doubled up to the longest: without it, a process that has run out
 /// of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
@@ -162,19 +166,41 @@ fn configure(stream: &TcpStream, unsent_bytes: usize) {
 ///
 /// # Errors
 /// As the system says, with the address.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(address).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
 }
 
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that starts again must not wait for the last one's connections to be forgotten.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[tokio::test]
+    async fn many_may_come_at_once_before_any_is_accepted() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        // A client for which there is no room is not refused: it tries again a second later, and
+        // while nobody accepts it never succeeds.
+        let come = (0..500).map(|_| timeout(Duration::from_secs(10), TcpStream::connect(address)));
+        let came = futures::future::join_all(come).await;
+        assert_eq!(came.iter().filter(|came| matches!(came, Ok(Ok(_)))).count(), 500);
+    }
+
+    #[tokio::test]
     async fn a_peer_that_vanishes_is_given_up_after_half_a_minute() {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (_client, (stream, _)) = (client.unwrap(), accepted.unwrap());

@@ -56,7 +56,7 @@ const LINGER: Duration = Duration::from_secs(1);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
-    let listener = server::bind(address.parse()?).await?;
+    let listener = server::bind(address.parse()?)?;
     println!("echoing on ws://{}", listener.local_addr()?);
     let (tasks, (_running, shutdown)) = (Tasks::default(), shutdown::channel());
     let echoes = tasks.clone();

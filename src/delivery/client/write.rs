@@ -78,7 +78,7 @@ impl Client {
         desk: &mut Desk,
         now: Instant,
     ) -> bool {
-        let mut state = self.state.lock();
+        let mut state = self.look();
         let (mut rest, mut before) = (marks, Noticed::default());
         desk.turn_to(&self.metrics);
         let Desk { packet, account, .. } = desk;

@@ -45,7 +45,7 @@ fn the_bound_of_bytes_holds_even_for_one_update() {
     world.subscribe(client, "price.A-B", &every());
     for _ in 0..5 {
         world.publish_and_pump("price.A-B", 1);
-        assert!(world.client(client).lock().outbox.queued_bytes() <= 250);
+        assert!(world.client(client).look().outbox.queued_bytes() <= 250);
     }
     world.open(client);
     assert_eq!(world.got(client), ["g1-3/3", "u4", "u5"]);
@@ -106,7 +106,7 @@ fn a_topic_of_mode_latest_never_has_a_gap_however_often_it_is_subscribed_again()
     for _ in 0..10 {
         world.publish_and_pump("price.A-B", 1);
         world.subscribe(client, "price.A-B", &with_snapshot(latest()));
-        world.client(client).lock().outbox.audit();
+        world.client(client).look().outbox.audit();
     }
     world.publish_and_pump("price.A-B", 1);
     assert_eq!(world.ledger(client, "price.A-B").dropped, 0);

@@ -22,7 +22,7 @@ fn resumed(world: &mut World, text: &str) -> usize {
 }
 
 fn audit(world: &World, client: usize) {
-    world.client(client).lock().outbox.audit();
+    world.client(client).look().outbox.audit();
 }
 
 #[test]

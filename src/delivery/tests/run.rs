@@ -115,7 +115,7 @@ impl Run {
                 .map(|(topic, _)| topic.clone())
                 .collect();
             for topic in unread {
-                let state = self.world.client(peer).lock();
+                let state = self.world.client(peer).look();
                 let view = state.outbox.views.iter().map(|(_, view)| view);
                 let cursor = view
                     .filter(|view| view.slot.topic().as_str() == topic)
@@ -254,7 +254,7 @@ impl Run {
     fn reconnect(&mut self, client: usize) {
         verdict::check(&self.model, client, &self.world.messages(client), false);
         self.world.settle(client);
-        let rows = self.world.client(client).lock().subscriptions();
+        let rows = self.world.client(client).look().subscriptions();
         self.closed.extend(rows.iter().map(|row| row.ledger));
         self.world.reconnect(client, BOUNDS[client]);
         self.model.clients[client] = Subscriber::default();
@@ -322,7 +322,7 @@ impl Run {
         assert_eq!(self.world.hub.interest().counts(), wanted);
         for (peer, subscriber) in self.model.clients.iter().enumerate() {
             assert!(!self.world.flow(peer).broken);
-            let mut state = self.world.client(peer).lock();
+            let mut state = self.world.client(peer).look();
             state.outbox.post();
             state.outbox.audit();
             let accounts: BTreeMap<_, _> = (state.outbox.subs.iter())
@@ -360,7 +360,7 @@ impl Run {
     /// The accounts, ended ones too, add up to the metrics.
     pub(super) fn reconcile(mut self) {
         for peer in 0..BOUNDS.len() {
-            let rows = self.world.client(peer).lock().subscriptions();
+            let rows = self.world.client(peer).look().subscriptions();
             self.closed.extend(rows.iter().map(|row| row.ledger));
             self.world.disconnect(peer);
         }

@@ -125,7 +125,7 @@ fn gaps_become_one_when_the_latest_update_between_them_is_replaced() {
     let mut world = World::new();
     let client = lost_on_both_sides(&mut world);
     publish(&mut world, &[10]);
-    world.client(client).lock().outbox.audit();
+    world.client(client).look().outbox.audit();
     world.open(client);
     assert_eq!(world.got(client), ["g2-8/3", "u13"]);
     assert_eq!(world.ledger(client, TOPIC).dropped, 3);

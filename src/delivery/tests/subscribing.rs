@@ -84,7 +84,7 @@ fn subscribing_again_keeps_the_account_and_what_waits() {
     world.publish_and_pump("price.A-B", 1);
     world.open(client);
     assert_eq!(world.got(client), ["u1", "u2", "s2", "u3"]);
-    assert_eq!(world.client(client).lock().subscriptions().len(), 1);
+    assert_eq!(world.client(client).look().subscriptions().len(), 1);
     assert_eq!(world.ledger(client, "price.A-B").delivered, 3);
 }
 

@@ -62,6 +62,11 @@ impl Wire {
         taken.room = taken.room.saturating_add(bytes);
     }
 
+    /// Takes no more than `bytes` from now on.
+    pub(super) fn leave(&self, bytes: usize) {
+        self.0.lock().room = bytes;
+    }
+
     /// Lets one call take no more than `bytes`.
     pub(super) fn at_most_per_write(&self, bytes: usize) {
         self.0.lock().per_write = Some(bytes.max(1));

@@ -266,7 +266,7 @@ impl World {
             // Whoever reads history takes what is new from there as well, as the model has it.
             for peer in 0..self.peers.len() {
                 let reads = |client: &Client| {
-                    client.lock().outbox.views.iter().any(|(_, view)| view.cursor.is_some())
+                    client.look().outbox.views.iter().any(|(_, view)| view.cursor.is_some())
                 };
                 if reads(&self.peers[peer].client) {
                     self.settle(peer);
@@ -344,7 +344,7 @@ impl World {
     }
 
     pub(super) fn ledger(&self, peer: usize, text: &str) -> Ledger {
-        let rows = self.peers[peer].client.lock().subscriptions();
+        let rows = self.peers[peer].client.look().subscriptions();
         let row = rows.into_iter().find(|row| row.topic == text).unwrap();
         assert!(row.ledger.balances(), "{text}: {:?}", row.ledger);
         row.ledger

@@ -39,7 +39,7 @@ fn an_update_is_delivered_when_its_last_byte_is_taken() {
     world.subscribe(client, "price.A-B", &every());
     world.grant(client, 14);
     world.publish_and_pump("price.A-B", 1);
-    let len = world.client(client).lock().outbox.queued_bytes();
+    let len = world.client(client).look().outbox.queued_bytes();
     world.grant(client, len - 1);
     let ledger = world.ledger(client, "price.A-B");
     assert_eq!((ledger.queued, ledger.delivered), (1, 0));
@@ -78,6 +78,61 @@ fn a_value_that_is_partly_written_is_not_replaced() {
     world.publish_and_pump("price.A-B", 3);
     world.open(client);
     assert_eq!(world.got(client), ["u1", "u4"]);
+}
+
+#[test]
+fn many_topics_are_delivered_and_accounted_as_few_are() {
+    const TOPICS: usize = 25;
+    let mut world = World::new();
+    let client = world.connect_open();
+    let topics = [0; TOPICS].iter().enumerate().map(|(n, _)| format!("price.T{n}"));
+    let topics: Vec<_> = topics.collect();
+    for topic in &topics {
+        world.subscribe(client, topic, &every());
+    }
+    for round in 1..=4 {
+        // All of them in one turn, in the third to a socket that does not take all.
+        if round == 3 {
+            world.wire(client).leave(1000);
+        }
+        for (price, topic) in (round * 100..).zip(&topics) {
+            world.publish(topic, price);
+            world.publish(topic, price + 1000);
+        }
+        world.pump();
+        if round == 3 {
+            assert!(world.flow(client).blocked);
+            world.open(client);
+        }
+    }
+    assert_eq!(world.got(client).len(), 4 * 2 * TOPICS);
+    for topic in &topics {
+        let ledger = world.ledger(client, topic);
+        assert_eq!((ledger.published, ledger.delivered, ledger.queued), (8, 8, 0), "{topic}");
+    }
+}
+
+#[test]
+fn no_number_of_updates_is_too_many_for_a_lane() {
+    let mut world = World::new();
+    let client = world.connect_open();
+    let topics = (0..12).map(|n| format!("price.T{n}")).collect::<Vec<_>>();
+    for topic in &topics {
+        world.subscribe(client, topic, &every());
+        world.publish_and_pump(topic, 1);
+    }
+    // As if so many had come at once since the account was last looked at.
+    let many = (1 << 31) - 1;
+    world.client(client).lock().outbox.lanes.pretend(many);
+    for topic in &topics {
+        world.publish_and_pump(topic, 1);
+    }
+    for (_, sub) in &world.client(client).look().outbox.subs {
+        assert!(sub.ledger.delivered >= u64::from(many), "{}", sub.pattern);
+    }
+    for topic in &topics {
+        assert_eq!(world.ledger(client, topic).delivered, u64::from(many) + 1, "{topic}");
+    }
 }
 
 #[test]
