@@ -124,13 +124,16 @@ impl Subscribing<'_> {
     fn topic(&mut self, touched: &mut Touched) -> Result<SubscribeRow, ErrorBody> {
         let slot = self.index.hub.topic(self.asked.pattern.as_str());
         let head = slot.as_ref().and_then(|slot| self.index.reach_head(slot, self.now, touched));
+        let topic = self.asked.pattern.as_topic();
+        let names = topic.as_ref().and_then(|topic| self.index.exact.get(topic));
+        let known = names.is_some_and(|clients| clients.contains(&self.key));
         let mut state = self.client.lock();
-        let put = state.put(&self.asked.pattern, self.terms)?;
+        let put = state.put(&self.asked.pattern, known, self.terms)?;
         // At once: what ends a client that fails in between takes it back.
         if put.new {
             self.client.count_subscriptions(1);
             self.index.hub.interest().begin(&self.asked.pattern);
-            if let Some(topic) = self.asked.pattern.as_topic() {
+            if let Some(topic) = topic {
                 self.index.exact.entry(topic).or_default().insert(self.key);
             }
         }
@@ -171,7 +174,7 @@ impl Subscribing<'_> {
             })
             .collect();
         let mut state = self.client.lock();
-        let put = state.put(pattern, self.terms)?;
+        let put = state.put(pattern, known, self.terms)?;
         if put.new {
             if let Some(sub) = state.outbox.subs.get_mut(put.sub as usize) {
                 sub.matched = matched;
@@ -199,7 +202,9 @@ impl Subscribing<'_> {
         slot: &Arc<Slot>,
         head: &Head,
     ) -> Option<bool> {
-        if state.best_for(slot.topic().as_str()) != Some(put.sub) {
+        // Nothing is more specific than the name.
+        let by_pattern = self.asked.pattern.is_wildcard();
+        if by_pattern && state.best_for(slot.topic().as_str()) != Some(put.sub) {
             return None;
         }
         let (view, fresh) = self.index.attach(self.key, state, slot, put.sub)?;
@@ -327,9 +332,9 @@ impl ClientState {
     }
 
     /// Adds a subscription, or replaces the options of one that there is. Its ledger and what
-    /// waits for it stay.
-    fn put(&mut self, pattern: &Pattern, terms: Terms<'_>) -> Result<Put, ErrorBody> {
-        if let Some(sub) = self.find(pattern) {
+    /// waits for it stay. `known` says whether there is one: to look for it takes a walk over all.
+    fn put(&mut self, pattern: &Pattern, known: bool, terms: Terms<'_>) -> Result<Put, ErrorBody> {
+        if let Some(sub) = known.then(|| self.find(pattern)).flatten() {
             let changed = self.outbox.replace_options(sub, terms.options);
             return Ok(Put { sub, new: false, changed });
         }

@@ -17,6 +17,7 @@ mod metrics;
 mod outlet;
 mod ring;
 mod slot;
+mod untold;
 
 use std::{
     cmp::Reverse,

@@ -32,10 +32,10 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 const HTTP_BUFFER: usize = 16 << 10;
 /// HTTP connections beyond the sessions that there may be: scrapes, pages, handshakes.
 const HTTP_CONNECTIONS: usize = 1024;
-/// Connections that may wait to be accepted, as far as the system lets so many. With the usual 128,
-/// of clients that all come back at once after a restart some wait for a second, when their system
-/// tries again.
-const BACKLOG: u32 = 4096;
+/// Connections that may wait to be accepted: more than any system lets, so that its own bound holds
+/// (`net.core.somaxconn`, 4,096 on Linux). With the usual 128, of clients that all come back at once
+/// after a restart some wait for a second, when their system tries again.
+const BACKLOG: u32 = 65_535;
 /// Pause after a failed accept, doubled up to the longest: without it, a process that has run out
 /// of file descriptors would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);

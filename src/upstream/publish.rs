@@ -13,6 +13,10 @@ use crate::{
     units::Micros,
 };
 
+/// Ticks that are published together. What of them says nothing new sends nothing, and must not keep
+/// long what does.
+const TOGETHER: usize = 128;
+
 /// One feed's way to the hub.
 pub struct Publisher {
     feed: Arc<Feed>,
@@ -82,21 +86,25 @@ impl Publisher {
         self.validator.comes_by(Way::Answers);
         let mut published = Published::default();
         let hub = self.hub.clone();
-        let _together = hub.batch();
-        for tick in ticks {
-            if self.validator.is_behind(tick) {
-                published.passed_over += 1;
-                continue;
-            }
-            match self.publish_checked(tick, rx) {
-                Ok(outcome) => {
-                    published.accepted += 1;
-                    published.changed += usize::from(outcome != Outcome::Unchanged);
-                }
-                Err(_) => published.quarantined += 1,
-            }
+        for ticks in ticks.chunks(TOGETHER) {
+            let _together = hub.batch();
+            ticks.iter().for_each(|tick| self.publish_answered(tick, rx, &mut published));
         }
         published
+    }
+
+    fn publish_answered(&mut self, tick: &Tick, rx: Micros, published: &mut Published) {
+        if self.validator.is_behind(tick) {
+            published.passed_over += 1;
+            return;
+        }
+        match self.publish_checked(tick, rx) {
+            Ok(outcome) => {
+                published.accepted += 1;
+                published.changed += usize::from(outcome != Outcome::Unchanged);
+            }
+            Err(_) => published.quarantined += 1,
+        }
     }
 
     /// Publishes a tick that came by itself at `rx`.

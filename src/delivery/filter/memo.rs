@@ -2,6 +2,8 @@
 
 use std::{cell::OnceCell, collections::HashMap};
 
+use foldhash::fast::RandomState;
+
 use super::{Filter, Verdict, fields::Fields};
 use crate::market::Update;
 
@@ -17,7 +19,8 @@ pub(super) struct Scope<'u> {
 #[derive(Debug, Default)]
 pub struct Memo {
     fields: OnceCell<Fields>,
-    known: HashMap<u64, Verdict>,
+    /// By the number of the filter, which nobody outside can choose.
+    known: HashMap<u64, Verdict, RandomState>,
 }
 
 impl<'u> Scope<'u> {

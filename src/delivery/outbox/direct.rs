@@ -10,6 +10,7 @@ use super::{Near, Outbox, Partial, wire::Next};
 use crate::{
     delivery::{
         account::Account,
+        filter::Filter,
         marks::Mark,
         offer::{Offer, Variant},
         run::Run,
@@ -170,6 +171,15 @@ impl Outbox {
             return Some(());
         }
         let owner = self.subs.get_mut(key as usize)?;
+        let passes =
+            |filter: &Filter| run.offers.iter().all(|offer| offer.verdict(filter).passes());
+        if self.held.is_empty()
+            && self.format.is_bare()
+            && owner.options.filter_alone().is_some_and(passes)
+        {
+            packet.push_run(mark.view, key, mark.run, run.bulk().bytes.len());
+            return Some(());
+        }
         owner.ledger.published += count;
         owner.ledger.queued += count;
         for offer in &run.offers {

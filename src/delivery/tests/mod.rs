@@ -1,6 +1,7 @@
 //! Delivery without threads and sockets: a [`world::World`] owns an index, its outlet and clients
 //! whose sockets take exactly what a test lets them take. Time is what the test says it is.
 
+mod backlog;
 mod lane;
 mod latest;
 mod model;

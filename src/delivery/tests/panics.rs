@@ -190,7 +190,7 @@ fn a_panic_in_the_account_of_one_client_ends_that_client_alone() {
     let shard = Shard::start(Duration::ZERO);
     let (first, faulty, last) = (shard.client(), shard.client(), shard.client());
     // One more than that is a panic, when what it got is noted.
-    faulty.subscriber.client.lock().outbox.lanes.pretend(u32::MAX);
+    faulty.subscriber.client.look().outbox.lanes.pretend(u32::MAX);
     for value in 1..=2 {
         shard.publish(value);
         all_get(&[&first, &last], 1, value.unsigned_abs());
@@ -322,7 +322,7 @@ fn a_fault_in_a_client_is_logged_once() {
         let client = world.connect_open();
         world.subscribe(client, "price.A-B", &every());
         world.publish_and_pump("price.A-B", 1);
-        world.client(client).lock().outbox.lanes.pretend(u32::MAX);
+        world.client(client).look().outbox.lanes.pretend(u32::MAX);
         world.publish_and_pump("price.A-B", 3);
         assert!(world.flow(client).broken);
     });

@@ -123,7 +123,7 @@ fn no_number_of_updates_is_too_many_for_a_lane() {
     }
     // As if so many had come at once since the account was last looked at.
     let many = (1 << 31) - 1;
-    world.client(client).lock().outbox.lanes.pretend(many);
+    world.client(client).look().outbox.lanes.pretend(many);
     for topic in &topics {
         world.publish_and_pump(topic, 1);
     }
