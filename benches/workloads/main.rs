@@ -37,6 +37,8 @@ use tickwire::cli::{BenchArgs, bench};
 
 /// Seconds before anything is measured.
 const WARM_UP: u64 = 2;
+/// The same where a million subscriptions are made in that time.
+const LONG_WARM_UP: u64 = 6;
 /// A server whose updates are later than this has fallen behind.
 const BEHIND_MS: f64 = 50.0;
 
@@ -314,6 +316,7 @@ fn median(runs: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
 
 fn measure(workload: &Workload, kind: Kind, seconds: u64) -> Figures {
     let server = Server::start(kind, workload);
+    let warm_up = if workload.topics_per_connection > 100 { LONG_WARM_UP } else { WARM_UP };
     let empty = server.resident_kib();
     let args = BenchArgs {
         url: server.url(),
@@ -322,7 +325,7 @@ fn measure(workload: &Workload, kind: Kind, seconds: u64) -> Figures {
         topics_per_connection: workload.topics_per_connection,
         mode: "every".into(),
         seconds,
-        warm_up: WARM_UP,
+        warm_up,
         server_pid: Some(server.pid()),
         stalled: workload.stalled,
         filters: workload.filters,
@@ -333,7 +336,7 @@ fn measure(workload: &Workload, kind: Kind, seconds: u64) -> Figures {
     // Read while the clients are there.
     let pid = server.pid();
     let observed = std::thread::spawn(move || {
-        std::thread::park_timeout(Duration::from_secs(WARM_UP));
+        std::thread::park_timeout(Duration::from_secs(warm_up));
         let before = servers::cpu(pid);
         std::thread::park_timeout(Duration::from_secs(seconds));
         let after = servers::cpu(pid);

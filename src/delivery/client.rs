@@ -50,7 +50,9 @@ pub trait SocketWriter: Send + Sync {
 
     /// Has the memory fetched that a write begins with. Whoever is about to write to many does this
     /// for several of them first, since what is fetched together is waited for once.
-    fn approach(&self) {}
+    fn approach(&self) {
+        // Nothing, where there is no memory of its own.
+    }
 }
 
 /// One client.
