@@ -2,7 +2,7 @@
 //! the sockets of its clients.
 //!
 //! A thread with a runtime of its own rather than a task of a shared one: a client's socket, timers
-//! and deliveries then stay on one core, and nothing is woken across threads but by the channel.
+//! and deliveries then stay on one core, and nothing is woken across threads but by the outlet.
 
 use std::{
     io,

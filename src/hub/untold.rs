@@ -22,31 +22,37 @@ pub(super) trait Word {
     fn swap(&self, number: u64) -> u64;
 }
 
-impl Word for AtomicU64 {
-    fn zero() -> Self {
-        Self::new(0)
-    }
+macro_rules! word {
+    ($atomic:ty) => {
+        impl Word for $atomic {
+            fn zero() -> Self {
+                Self::new(0)
+            }
 
-    fn get(&self) -> u64 {
-        self.load(Ordering::Acquire)
-    }
+            fn get(&self) -> u64 {
+                self.load(Ordering::Acquire)
+            }
 
-    fn add(&self, number: u64) -> u64 {
-        self.fetch_add(number, Ordering::AcqRel)
-    }
+            fn add(&self, number: u64) -> u64 {
+                self.fetch_add(number, Ordering::AcqRel)
+            }
 
-    fn sub(&self, number: u64) -> u64 {
-        self.fetch_sub(number, Ordering::AcqRel)
-    }
+            fn sub(&self, number: u64) -> u64 {
+                self.fetch_sub(number, Ordering::AcqRel)
+            }
 
-    fn or(&self, bits: u64) -> u64 {
-        self.fetch_or(bits, Ordering::AcqRel)
-    }
+            fn or(&self, bits: u64) -> u64 {
+                self.fetch_or(bits, Ordering::AcqRel)
+            }
 
-    fn swap(&self, number: u64) -> u64 {
-        Self::swap(self, number, Ordering::AcqRel)
-    }
+            fn swap(&self, number: u64) -> u64 {
+                <$atomic>::swap(self, number, Ordering::AcqRel)
+            }
+        }
+    };
 }
+
+word!(AtomicU64);
 
 impl<W: Word> Untold<W> {
     pub(super) fn new() -> Self {
@@ -83,38 +89,11 @@ impl<W: Word> Untold<W> {
 
 #[cfg(test)]
 mod tests {
-    use loom::sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    };
+    use loom::sync::{Arc, atomic::AtomicU64};
 
-    use super::*;
+    use super::{Ordering, Untold, Word};
 
-    impl Word for AtomicU64 {
-        fn zero() -> Self {
-            Self::new(0)
-        }
-
-        fn get(&self) -> u64 {
-            self.load(Ordering::Acquire)
-        }
-
-        fn add(&self, number: u64) -> u64 {
-            self.fetch_add(number, Ordering::AcqRel)
-        }
-
-        fn sub(&self, number: u64) -> u64 {
-            self.fetch_sub(number, Ordering::AcqRel)
-        }
-
-        fn or(&self, bits: u64) -> u64 {
-            self.fetch_or(bits, Ordering::AcqRel)
-        }
-
-        fn swap(&self, number: u64) -> u64 {
-            AtomicU64::swap(self, number, Ordering::AcqRel)
-        }
-    }
+    word!(AtomicU64);
 
     /// With more than three switches between threads that could have gone on, there are too many.
     fn every_order(run: impl Fn() + Sync + Send + 'static) {

@@ -57,6 +57,7 @@ const PURE: &[&str] = &[
     "src/upstream/stream/watchdog.rs",
     "src/hub/ring.rs",
     "src/hub/freshness.rs",
+    "src/hub/untold.rs",
     "src/delivery/outbox",
     "src/delivery/view.rs",
     "src/delivery/run.rs",
