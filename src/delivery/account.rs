@@ -2,7 +2,7 @@
 //! that all threads count into are fetched once for them all. Pure.
 
 use super::{
-    run::{Bulk, Moments},
+    run::{Bulk, Moments, Run},
     tally::Tally,
     view::Letter,
 };
@@ -32,21 +32,29 @@ impl Account {
         }
     }
 
-    /// The same of all updates of a run.
-    pub(super) fn delivered_run(&mut self, bulk: &Bulk) {
-        self.tally.delivered += bulk.rx.all.len() as u64;
-        note(&mut self.delivery, self.now, &bulk.rx);
-        note(&mut self.end_to_end, self.now, &bulk.ts);
+    /// So many clients were offered a run.
+    pub(super) fn offered_run(&mut self, run: &Run, clients: usize) {
+        self.tally.offered += (run.len() * clients) as u64;
+    }
+
+    /// As [`Account::delivered`], for all updates of a run that so many clients got.
+    pub(super) fn delivered_run(&mut self, bulk: &Bulk, clients: usize) {
+        self.tally.delivered += (bulk.rx.all.len() * clients) as u64;
+        note(&mut self.delivery, self.now, &bulk.rx, clients);
+        note(&mut self.end_to_end, self.now, &bulk.ts, clients);
     }
 }
 
-fn note(batch: &mut LatencyBatch, now: Micros, moments: &Moments) {
-    let Ok(count) = u32::try_from(moments.all.len()) else { return };
+fn note(batch: &mut LatencyBatch, now: Micros, moments: &Moments, clients: usize) {
+    let Ok(count) = u32::try_from(moments.all.len() * clients) else { return };
     let most = now.saturating_sub(moments.first);
-    let sum = most.saturating_mul(count.into()).saturating_sub(moments.spread);
+    let spread = moments.spread.saturating_mul(i64::try_from(clients).unwrap_or(i64::MAX));
+    let sum = most.saturating_mul(count.into()).saturating_sub(spread);
     let alike = [now.saturating_sub(moments.last), most, sum];
     if count > 0 && !batch.record_alike(count, alike) {
-        moments.all.iter().for_each(|moment| batch.record(now.saturating_sub(*moment)));
+        for _ in 0..clients {
+            moments.all.iter().for_each(|moment| batch.record(now.saturating_sub(*moment)));
+        }
     }
 }
 
@@ -85,16 +93,21 @@ mod tests {
             moments in prop::collection::vec(
                 (1_000_000_i64..1_006_000, prop::option::of(900_000_i64..1_010_000)), 1..20),
             now in 1_003_000_i64..1_020_000,
+            clients in 1_usize..4,
         ) {
             let run = run(&moments);
             let (mut together, mut one_by_one) = (Account::default(), Account::default());
             together.written(now);
             one_by_one.written(now);
-            together.delivered_run(run.bulk());
-            for offer in &run.offers {
-                let frame = offer.issued.frame().clone();
-                one_by_one.delivered(&Letter::new(&offer.issued.update, frame));
+            together.delivered_run(run.bulk(), clients);
+            together.offered_run(&run, clients);
+            for _ in 0..clients {
+                for offer in &run.offers {
+                    let frame = offer.issued.frame().clone();
+                    one_by_one.delivered(&Letter::new(&offer.issued.update, frame));
+                }
             }
+            prop_assert_eq!(together.tally.offered, one_by_one.tally.delivered);
             prop_assert_eq!(together.delivery.counted(), one_by_one.delivery.counted());
             prop_assert_eq!(together.end_to_end.counted(), one_by_one.end_to_end.counted());
             prop_assert_eq!(together.tally.delivered, one_by_one.tally.delivered);

@@ -1,5 +1,6 @@
 //! One client of a shard: its outbox under a lock, and the way to its socket.
 
+mod desk;
 mod write;
 
 use std::{
@@ -29,7 +30,8 @@ use crate::{
     protocol::encoding::Format,
 };
 
-pub(super) use write::Desk;
+pub(super) use desk::Desk;
+pub(super) use write::Served;
 
 /// A socket that is written to without waiting.
 pub trait SocketWriter: Send + Sync {

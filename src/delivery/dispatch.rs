@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    client::{Client, Desk},
+    client::{Client, Desk, Served},
     index::{Index, Now, Reaching, Touched},
     turns::{TURN, Turns},
 };
@@ -59,15 +59,12 @@ impl Index {
         }
         entry.open = self.turns.begin(issued, members)?;
         entry.position += 1;
-        for member in &entry.members {
-            self.turns.mark(member.client, member.view, entry.open, members);
-        }
+        self.turns.mark(&entry.members, entry.open);
         Some(members)
     }
 
     /// Serves those whose turn it is: some of either kind, so that neither starves the other.
     pub(super) fn take_turn(&mut self, desk: &mut Desk, now: Instant) {
-        let mut marks = Vec::new();
         for wide in [false, true] {
             for place in 0..TURN {
                 if place % AHEAD == 0 {
@@ -76,18 +73,32 @@ impl Index {
                     clients.for_each(|client| client.approach());
                 }
                 let Some(key) = self.turns.next(wide) else { break };
-                self.turns.take(key, &mut marks);
-                if let Some(client) = self.clients.get(key as usize) {
-                    let (runs, defers) = (&self.turns.runs, self.defers_latest);
-                    let serve = |client: &Client| client.serve(&marks, runs, defers, desk, now);
-                    if guarded(client, serve) == Some(true) {
-                        self.deferred.push(key);
-                    }
-                }
-                marks.drain(..).for_each(|mark| self.turns.got(mark.run));
+                self.serve(key, desk, now);
             }
         }
+        desk.tell(&mut self.turns);
         desk.report();
+    }
+
+    fn serve(&mut self, key: u32, desk: &mut Desk, now: Instant) {
+        let mut marks = desk.take_marks();
+        self.turns.take(key, &mut marks);
+        let served = self.clients.get(key as usize).and_then(|client| {
+            if desk.is_due(client) {
+                desk.tell(&mut self.turns);
+            }
+            let (runs, defers) = (&self.turns.runs, self.defers_latest);
+            guarded(client, |client| client.serve(&marks, runs, defers, desk, now))
+        });
+        if served == Some(Served::AsItWas) {
+            desk.got(&marks, &self.turns.runs);
+        } else {
+            marks.iter().for_each(|mark| self.turns.got(mark.run, 1));
+        }
+        if served == Some(Served::Later) {
+            self.deferred.push(key);
+        }
+        desk.give_back(marks);
     }
 
     /// Those for whom nothing but `latest` updates waits have waited long enough.
@@ -194,7 +205,7 @@ pub(super) fn accept(client: &Client, key: u32, turns: &mut Turns, now: Instant)
     turns.take(key, &mut marks);
     if !marks.is_empty() {
         guarded(client, |client| client.accept(&marks, &turns.runs, now));
-        marks.drain(..).for_each(|mark| turns.got(mark.run));
+        marks.drain(..).for_each(|mark| turns.got(mark.run, 1));
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
     client::{Client, ClientState, Reach},
     dispatch::{accept, guarded},
     offer::Offer,
-    turns::{Open, Turns},
+    turns::{Member, Open, Turns},
 };
 use crate::{
     hub::{Head, Hub, Issued, Slot, StatusChange, TopicId},
@@ -58,12 +58,6 @@ pub(super) struct Entry {
     pub(super) members: Vec<Member>,
     /// The run that its next update may join.
     pub(super) open: Open,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) client: u32,
-    pub(super) view: u32,
 }
 
 /// What it takes to reach the members of a topic.

@@ -10,7 +10,6 @@ mod filter;
 mod history;
 mod index;
 mod ledger;
-mod marks;
 mod metrics;
 mod offer;
 mod options;

@@ -1,7 +1,10 @@
 //! Updates of one topic that came together and go to the same clients: what is worked out for them
 //! is worked out once, and a client that gets them all gets them as one piece.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{
+    cell::{Cell, OnceCell},
+    sync::Arc,
+};
 
 use bytes::{Bytes, BytesMut};
 
@@ -14,6 +17,8 @@ pub(super) struct Run {
     pub(super) offers: Vec<Offer>,
     /// Clients who have not got it yet.
     left: usize,
+    /// Clients who have got it and are not taken from those yet.
+    got: Cell<usize>,
     bulk: OnceCell<Bulk>,
 }
 
@@ -41,7 +46,7 @@ impl Run {
     /// Begins with one update, for so many clients.
     pub(super) fn new(issued: &Arc<Issued>, members: usize) -> Self {
         let offers = vec![Offer::new(issued.clone())];
-        Self { offers, left: members, bulk: OnceCell::new() }
+        Self { offers, left: members, got: Cell::new(0), bulk: OnceCell::new() }
     }
 
     /// Adds the next update. Only before anybody has got the run.
@@ -49,9 +54,21 @@ impl Run {
         self.offers.push(Offer::new(issued.clone()));
     }
 
-    /// Notes that a client has got it. True when nobody is left.
-    pub(super) fn got(&mut self) -> bool {
-        self.left = self.left.saturating_sub(1);
+    /// Notes that a client has got it. True for the first since [`Run::take_got`].
+    pub(super) fn got(&self) -> bool {
+        let before = self.got.get();
+        self.got.set(before + 1);
+        before == 0
+    }
+
+    /// How many clients have got it since this was last asked.
+    pub(super) fn take_got(&self) -> usize {
+        self.got.take()
+    }
+
+    /// So many clients need not get it any more. True when nobody is left.
+    pub(super) fn leave(&mut self, clients: usize) -> bool {
+        self.left = self.left.saturating_sub(clients);
         self.left == 0
     }
 

@@ -16,7 +16,7 @@ use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::{
     runtime::{Builder, Handle},
-    sync::broadcast::error::TryRecvError,
+    sync::{broadcast::error::TryRecvError, oneshot},
 };
 
 use super::{
@@ -79,20 +79,28 @@ impl Shard {
         let handle = runtime.handle().clone();
         let shard = Arc::new(Self { index, handle, limits, coalesce, latest });
         let inbox = hub.open(outlet).ok_or(io::ErrorKind::InvalidInput)?;
-        let (dispatcher, sessions, mut stop) = (shard.clone(), tasks.clone(), shutdown);
+        let (dispatcher, waker) = (shard.clone(), shard.clone());
+        let (sessions, mut stop) = (tasks.clone(), shutdown);
+        let (end, ended) = oneshot::channel::<()>();
+        // Sessions look at the stage when they are woken: to wait for it would take each of them some
+        // 200 bytes. Not a part of what waits for events: that is polled for each of them.
+        Tasks::default().spawn_on(
+            "end of a shard",
+            async move {
+                for stage in [Stage::Draining, Stage::Closing] {
+                    stop.reached(stage).await;
+                    waker.wake_all();
+                }
+                sessions.wait().await;
+                drop(end);
+            },
+            &shard.handle,
+        );
         thread::Builder::new().name(format!("shard-{outlet}")).spawn(move || {
             runtime.block_on(async move {
                 tokio::select! {
                     () = dispatcher.supervise(inbox) => {}
-                    () = async {
-                        // Sessions look at the stage when they are woken: to wait for it would take
-                        // each of them some 200 bytes.
-                        for stage in [Stage::Draining, Stage::Closing] {
-                            stop.reached(stage).await;
-                            dispatcher.wake_all();
-                        }
-                        sessions.wait().await;
-                    } => {}
+                    _ = ended => {}
                 }
             });
         })?;

@@ -4,14 +4,12 @@
 //! What a client is to be offered is marked, and offered and written when its turn comes: its lock
 //! and its lines of memory are fetched once, for all that came in the meantime.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use slab::Slab;
+use smallvec::SmallVec;
 
-use super::{
-    marks::{Mark, Marks},
-    run::Run,
-};
+use super::run::Run;
 use crate::hub::Issued;
 
 /// Clients served before others get their turn: some 300 µs.
@@ -26,7 +24,6 @@ const UPDATES_MAX: usize = 16_384;
 /// Clients that are to be served, and what they are to be offered.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    marks: Marks,
     pub(super) runs: Slab<Run>,
     /// By something of which one turn can serve all.
     narrow: VecDeque<u32>,
@@ -40,13 +37,40 @@ pub(super) struct Turns {
     updates: usize,
 }
 
-/// What of a client waits for its turn.
-#[derive(Debug, Clone, Copy, Default)]
+/// Who gets a topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Member {
+    pub(super) client: u32,
+    /// The client's view of the topic.
+    pub(super) view: u32,
+}
+
+/// A run of updates that is to be offered to a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The client's view of the updates' topic.
+    pub(super) view: u32,
+    /// The number of the run.
+    pub(super) run: u32,
+}
+
+/// What of a client waits for its turn: one line of memory, as long as that is little.
+#[derive(Debug, Default)]
 struct Waiting {
     narrow: bool,
     wide: bool,
     /// Whether there is anything to do when the turn comes.
     due: bool,
+    /// What it is to be offered, in order.
+    marks: SmallVec<[Mark; 4]>,
+}
+
+impl Waiting {
+    /// Makes it due. True where it has no place in this queue yet.
+    fn enters(&mut self, wide: bool) -> bool {
+        self.due = true;
+        !mem::replace(if wide { &mut self.wide } else { &mut self.narrow }, true)
+    }
 }
 
 /// A run that may be added to, as long as nothing else has happened.
@@ -96,30 +120,25 @@ impl Turns {
         Some(Open { batch: self.batch, run })
     }
 
-    /// Marks a run for a member of its topic.
-    pub(super) fn mark(&mut self, client: u32, view: u32, open: Open, members: usize) {
-        if self.marks.push(client, Mark { view, run: open.run }) {
-            self.touch(client, members);
-        } else {
-            self.got(open.run);
+    /// Marks a run for the members of its topic.
+    pub(super) fn mark(&mut self, members: &[Member], open: Open) {
+        let wide = members.len() > TURN;
+        for member in members {
+            let queue = if wide { &mut self.wide } else { &mut self.narrow };
+            let Some(waiting) = waiting(&mut self.states, member.client) else { continue };
+            waiting.marks.push(Mark { view: member.view, run: open.run });
+            if waiting.enters(wide) {
+                queue.push_back(member.client);
+            }
         }
     }
 
     /// A client is to be served for something that goes to so many.
     pub(super) fn touch(&mut self, client: u32, members: usize) {
-        let index = client as usize;
-        if self.states.len() <= index {
-            self.states.resize(index + 1, Waiting::default());
-        }
-        let Some(waiting) = self.states.get_mut(index) else { return };
-        waiting.due = true;
-        let (queued, queue) = if members <= TURN {
-            (&mut waiting.narrow, &mut self.narrow)
-        } else {
-            (&mut waiting.wide, &mut self.wide)
-        };
-        if !std::mem::replace(queued, true) {
-            queue.push_back(client);
+        let wide = members > TURN;
+        let waiting = waiting(&mut self.states, client);
+        if waiting.is_some_and(|waiting| waiting.enters(wide)) {
+            (if wide { &mut self.wide } else { &mut self.narrow }).push_back(client);
         }
     }
 
@@ -143,18 +162,34 @@ impl Turns {
 
     /// Moves what a client is to be offered to `out`; each must be told to be [`Turns::got`].
     pub(super) fn take(&mut self, client: u32, out: &mut Vec<Mark>) {
-        self.marks.take(client, out);
+        let Some(waiting) = self.states.get_mut(client as usize) else { return };
+        if waiting.marks.spilled() {
+            // Memory for many marks is not kept for each of many clients.
+            out.extend(mem::take(&mut waiting.marks));
+        } else {
+            out.extend_from_slice(&waiting.marks);
+            waiting.marks.clear();
+        }
     }
 
-    /// A client has got a run.
-    pub(super) fn got(&mut self, key: u32) {
+    /// So many clients have got a run.
+    pub(super) fn got(&mut self, key: u32, clients: usize) {
         let Some(run) = self.runs.get_mut(key as usize) else { return };
-        self.offers = self.offers.saturating_sub(run.len());
-        if run.got() {
+        self.offers = self.offers.saturating_sub(run.len() * clients);
+        if run.leave(clients) {
             self.updates = self.updates.saturating_sub(run.len());
             self.runs.remove(key as usize);
         }
     }
+}
+
+/// What of a client waits; the first time there is nothing.
+fn waiting(states: &mut Vec<Waiting>, client: u32) -> Option<&mut Waiting> {
+    let index = client as usize;
+    if states.len() <= index {
+        states.resize_with(index + 1, Waiting::default);
+    }
+    states.get_mut(index)
 }
 
 #[cfg(test)]
@@ -167,7 +202,39 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_client_gets_its_marks_once_and_in_order(
+            steps in prop::collection::vec(
+                prop_oneof![
+                    4 => (0_u32..6, 0_u32..4).prop_map(|(client, view)| (client, Some(view))),
+                    1 => (0_u32..6).prop_map(|client| (client, None)),
+                ],
+                0..200,
+            ),
+        ) {
+            let mut turns = Turns::default();
+            let mut expected: BTreeMap<u32, Vec<Mark>> = BTreeMap::new();
+            let takes = (0..6).map(|client| (client, None));
+            for (run, (client, view)) in (0..).zip(steps.into_iter().chain(takes)) {
+                if let Some(view) = view {
+                    turns.mark(&[Member { client, view }], Open { batch: 0, run });
+                    expected.entry(client).or_default().push(Mark { view, run });
+                } else {
+                    let mut got = Vec::new();
+                    turns.take(client, &mut got);
+                    prop_assert_eq!(got, expected.remove(&client).unwrap_or_default());
+                }
+            }
+            prop_assert!(turns.states.iter().all(|waiting| !waiting.marks.spilled()));
+        }
+    }
 
     fn turn(turns: &mut Turns) -> Vec<u32> {
         let mut served = Vec::new();

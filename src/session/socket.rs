@@ -6,6 +6,10 @@ use std::{
     os::fd::AsRawFd,
 };
 
+use rustix::{
+    io::Errno,
+    net::{self, SendFlags},
+};
 use tokio::net::TcpStream;
 
 use crate::delivery::SocketWriter;
@@ -24,9 +28,10 @@ impl SocketWriter for TcpStream {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match socket2::SockRef::from(self).send(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Self::try_write(self, bytes),
-            done => done,
+        // Not by way of the C library, for whom every call may be the end of a cancelled thread.
+        match net::send(self, bytes, SendFlags::NOSIGNAL) {
+            Err(Errno::AGAIN) => Self::try_write(self, bytes),
+            done => Ok(done?),
         }
     }
 

@@ -61,7 +61,6 @@ const PURE: &[&str] = &[
     "src/delivery/outbox",
     "src/delivery/view.rs",
     "src/delivery/run.rs",
-    "src/delivery/marks.rs",
     "src/delivery/turns.rs",
     "src/delivery/account.rs",
     "src/delivery/ledger.rs",

@@ -3,21 +3,14 @@
 use std::{
     hint::black_box,
     io::{self, IoSlice},
-    sync::Arc,
     time::Instant,
 };
 
 use slab::Slab;
 
-use super::{Client, ClientState, Flow};
+use super::{Client, ClientState, Desk, Flow};
 use crate::{
-    delivery::{
-        account::Account,
-        marks::Mark,
-        metrics::Metrics,
-        outbox::{Packet, WINDOW},
-        run::Run,
-    },
+    delivery::{account::Account, outbox::WINDOW, run::Run, turns::Mark},
     protocol::params::Mode,
     units::now_us,
 };
@@ -25,38 +18,16 @@ use crate::{
 /// How often one flush writes before it lets others go on: 32 times the window.
 const WRITES_PER_FLUSH: usize = 32;
 
-/// What a shard has at hand while it serves one client after another.
-#[derive(Debug, Default)]
-pub(in crate::delivery) struct Desk {
-    packet: Packet,
-    account: Account,
-    /// Whose account it is: clients of one transport have the same.
-    metrics: Option<Arc<Metrics>>,
-}
-
-impl Desk {
-    /// Tells what was gathered. To be called before the shard turns to something else, and done at
-    /// the latest when the desk goes.
-    pub(in crate::delivery) fn report(&mut self) {
-        if let Some(metrics) = &self.metrics {
-            metrics.report(&mut self.account);
-        }
-    }
-
-    fn turn_to(&mut self, metrics: &Arc<Metrics>) {
-        if !self.metrics.as_ref().is_some_and(|known| Arc::ptr_eq(known, metrics)) {
-            self.report();
-            self.metrics = Some(metrics.clone());
-        }
-        // Left over only where the client before has failed.
-        self.packet.clear();
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        self.report();
-    }
+/// How a client was served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) enum Served {
+    /// It got all that was marked as it is. The server's figures do not have that yet: see
+    /// [`Desk::got`].
+    AsItWas,
+    /// What was marked is for later, and a flush of that has become due.
+    Later,
+    /// It got, or waits for, what it is to get.
+    Done,
 }
 
 impl Client {
@@ -68,8 +39,7 @@ impl Client {
     }
 
     /// Offers what is marked and writes what waits, as far as the socket takes it. With `defers`,
-    /// what waits may be `latest` updates alone, and then it is not written: true when a flush of
-    /// them has become due.
+    /// what waits may be `latest` updates alone, and then it is not written.
     pub(in crate::delivery) fn serve(
         &self,
         marks: &[Mark],
@@ -77,32 +47,36 @@ impl Client {
         defers: bool,
         desk: &mut Desk,
         now: Instant,
-    ) -> bool {
+    ) -> Served {
         let mut state = self.look();
         let (mut rest, mut before) = (marks, Noticed::default());
         desk.turn_to(&self.metrics);
-        let Desk { packet, account, .. } = desk;
-        if std::mem::take(&mut state.calm) && self.near.gather(marks, runs, packet, account) {
-            rest = &[];
-            let (written, all) = self.write_packet(&mut state, runs, desk, now);
-            if all {
-                let Desk { packet, account, .. } = desk;
-                if packet.written(&self.near, runs, account) {
+        if std::mem::take(&mut state.calm)
+            && let Some(bytes) = desk.packet.whole(marks, runs, &self.near)
+        {
+            let len = bytes.len();
+            let written = state.flow.note(self.writer.try_write(bytes), now);
+            if written == len {
+                if self.near.delivered(marks, runs) {
                     state.outbox.post();
                 }
                 state.calm = true;
-                return false;
+                return Served::AsItWas;
             }
+            rest = &[];
             let Desk { packet, account, .. } = desk;
+            account.written(now_us());
+            packet.gather(marks, runs, &self.near, account);
             state.outbox.settle(packet, runs, written, account, now);
         } else {
             if state.corked.is_some() {
                 state.offer(marks, runs, now);
-                return false;
+                return Served::Done;
             }
             if defers && !state.touched && state.is_latest(marks) {
                 state.offer(marks, runs, now);
-                return !std::mem::replace(&mut state.deferred, true);
+                let known = std::mem::replace(&mut state.deferred, true);
+                return if known { Served::Done } else { Served::Later };
             }
             (state.touched, state.deferred) = (false, false);
             before = Noticed::of(&state.flow);
@@ -116,7 +90,7 @@ impl Client {
             let Desk { packet, account, .. } = desk;
             let done = state.outbox.gather(rest, runs, packet, account, now);
             rest = rest.get(done..).unwrap_or_default();
-            let (written, _) = self.write_packet(&mut state, runs, desk, now);
+            let written = self.write_packet(&mut state, runs, desk, now);
             let Desk { packet, account, .. } = desk;
             state.outbox.settle(packet, runs, written, account, now);
         }
@@ -130,7 +104,7 @@ impl Client {
             self.wake();
         }
         state.calm = state.is_calm();
-        false
+        Served::Done
     }
 
     /// Has the memory fetched that serving this client begins with: see [`SocketWriter::approach`].
@@ -145,19 +119,19 @@ impl Client {
         self.lock().offer(marks, runs, now);
     }
 
-    /// Writes what was gathered. Returns how much the socket took, and whether that was all.
+    /// Writes what was gathered. Returns how much the socket took.
     fn write_packet(
         &self,
         state: &mut ClientState,
         runs: &Slab<Run>,
         desk: &mut Desk,
         now: Instant,
-    ) -> (usize, bool) {
+    ) -> usize {
         let bytes = desk.packet.bytes(runs);
-        let len = bytes.len();
-        let written = if len == 0 { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
+        let written =
+            if bytes.is_empty() { 0 } else { state.flow.note(self.writer.try_write(bytes), now) };
         desk.account.written(now_us());
-        (written, written == len)
+        written
     }
 
     fn write_out(&self, state: &mut ClientState, account: &mut Account, now: Instant) {

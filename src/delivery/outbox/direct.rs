@@ -11,9 +11,9 @@ use crate::{
     delivery::{
         account::Account,
         filter::Filter,
-        marks::Mark,
         offer::{Offer, Variant},
         run::Run,
+        turns::Mark,
         view::Letter,
     },
     protocol::params::Mode,
@@ -69,34 +69,57 @@ impl Packet {
     }
 
     /// Whether it should be written before more is added.
-    pub(super) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.len >= PACKET_BYTES
     }
 
     /// Adds a run that goes out as it is.
-    pub(super) fn push_run(&mut self, view: u32, sub: u32, run: u32, len: usize) {
+    fn push_run(&mut self, view: u32, sub: u32, run: u32, len: usize) {
         self.push(view, sub, What::Run(run), len);
     }
 
-    /// All of it was written, and all of it is runs that [`Near::gather`] has added. True when the
-    /// ledger should be brought up to date.
-    pub(in crate::delivery) fn written(
-        &mut self,
+    /// All that is marked in one piece, where it goes out as it is and is not too much at once.
+    pub(in crate::delivery) fn whole<'a>(
+        &'a mut self,
+        marks: &[Mark],
+        runs: &'a Slab<Run>,
         near: &Near,
-        runs: &Slab<Run>,
-        account: &mut Account,
-    ) -> bool {
-        self.len = 0;
-        let mut is_due = false;
-        for Part { view, what, .. } in self.parts.drain(..) {
-            if let What::Run(run) = what
-                && let Some(run) = runs.get(run as usize)
-            {
-                is_due |= near.delivered(view, run);
-                account.delivered_run(run.bulk());
+    ) -> Option<&'a [u8]> {
+        let piece = |mark: &Mark| {
+            near.whole(mark.view)?;
+            Some(&runs.get(mark.run as usize)?.bulk().bytes[..])
+        };
+        let (first, others) = marks.split_first()?;
+        let first = piece(first)?;
+        if others.is_empty() {
+            // Written from where it is.
+            return (first.len() < PACKET_BYTES).then_some(first);
+        }
+        self.bytes.clear();
+        self.bytes.extend_from_slice(first);
+        for mark in others {
+            self.bytes.extend_from_slice(piece(mark)?);
+            if self.bytes.len() >= PACKET_BYTES {
+                return None;
             }
         }
-        is_due
+        Some(&self.bytes)
+    }
+
+    /// Gathers the same: not all of it was written.
+    pub(in crate::delivery) fn gather(
+        &mut self,
+        marks: &[Mark],
+        runs: &Slab<Run>,
+        near: &Near,
+        account: &mut Account,
+    ) {
+        for mark in marks {
+            if let (Some(run), Some(lane)) = (runs.get(mark.run as usize), near.whole(mark.view)) {
+                account.offered_run(run, 1);
+                self.push_run(mark.view, lane.sub(), mark.run, run.bulk().bytes.len());
+            }
+        }
     }
 
     fn push(&mut self, view: u32, sub: u32, what: What, len: usize) {
@@ -162,7 +185,7 @@ impl Outbox {
         now: Instant,
     ) -> Option<()> {
         let count = run.len() as u64;
-        account.tally.offered += count;
+        account.offered_run(run, 1);
         let lane = self.lanes.get(mark.view)?;
         // Where nothing is held back, nothing of the topic can wait either.
         let key = lane.sub();
@@ -257,7 +280,7 @@ impl Outbox {
                     if written >= bulk.bytes.len() {
                         written -= bulk.bytes.len();
                         self.lanes.delivered(view, run, &mut self.subs);
-                        account.delivered_run(bulk);
+                        account.delivered_run(bulk, 1);
                         continue;
                     }
                     if let Some(owner) = self.subs.get_mut(sub as usize) {

@@ -11,9 +11,9 @@ use std::{
 
 use slab::Slab;
 
-use super::{Outbox, Packet, Subscription};
+use super::{Outbox, Subscription};
 use crate::{
-    delivery::{account::Account, marks::Mark, run::Run, view::View},
+    delivery::{run::Run, turns::Mark, view::View},
     hub::Slot,
     protocol::params::Mode,
 };
@@ -53,41 +53,24 @@ impl Near {
         black_box(ends.map(|lane| lane.map(|lane| lane.load(Ordering::Relaxed))));
     }
 
-    /// Gathers all that is marked, where it goes out as it is and is not too much at once.
-    pub(in crate::delivery) fn gather(
-        &self,
-        marks: &[Mark],
-        runs: &Slab<Run>,
-        packet: &mut Packet,
-        account: &mut Account,
-    ) -> bool {
-        let is_whole = |mark: &Mark| self.get(mark.view).is_some_and(Lane::is_whole);
-        if marks.is_empty() || !marks.iter().all(is_whole) {
-            return false;
-        }
-        let mut offered = 0;
-        for mark in marks {
-            let (Some(run), Some(lane)) = (runs.get(mark.run as usize), self.get(mark.view)) else {
-                continue;
-            };
-            offered += run.len() as u64;
-            packet.push_run(mark.view, lane.sub(), mark.run, run.bulk().bytes.len());
-        }
-        if packet.is_full() {
-            packet.clear();
-            return false;
-        }
-        account.tally.offered += offered;
-        true
+    /// The lane of a topic that goes to the client as it is.
+    pub(super) fn whole(&self, view: u32) -> Option<Lane> {
+        self.get(view).filter(|lane| lane.is_whole())
     }
 
-    /// Notes that a run was offered and delivered at once. True when the ledger should be brought up
-    /// to date.
-    pub(super) fn delivered(&self, view: u32, run: &Run) -> bool {
-        let Some(mut lane) = self.get(view) else { return false };
-        lane.delivered(run.len());
-        self.set(view, lane);
-        lane.direct >= DIRECT_MAX
+    /// Notes that runs were offered and delivered at once. True when the ledgers should be brought
+    /// up to date.
+    pub(in crate::delivery) fn delivered(&self, marks: &[Mark], runs: &Slab<Run>) -> bool {
+        let mut is_due = false;
+        for mark in marks {
+            if let (Some(mut lane), Some(run)) = (self.get(mark.view), runs.get(mark.run as usize))
+            {
+                lane.delivered(run.len());
+                self.set(mark.view, lane);
+                is_due |= lane.direct >= DIRECT_MAX;
+            }
+        }
+        is_due
     }
 
     fn get(&self, view: u32) -> Option<Lane> {

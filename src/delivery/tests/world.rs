@@ -129,6 +129,11 @@ impl World {
         self.peers.swap_remove(peer);
     }
 
+    /// Clients that connect from now on are reached by it.
+    pub(super) fn by_transport(&mut self, transport: TransportKind) {
+        self.metrics = Arc::new(Metrics::new(&self.telemetry, transport));
+    }
+
     /// The client is gone.
     pub(super) fn disconnect(&mut self, peer: usize) {
         let now = self.now();
