@@ -31,7 +31,7 @@ use crate::{
         params::Subscribe,
     },
     shutdown::{self, Stage, Tasks, Trigger},
-    telemetry::Telemetry,
+    telemetry::{Logged, Telemetry},
     units::Span,
 };
 
@@ -311,35 +311,13 @@ fn a_dispatch_loop_that_panics_is_started_again_and_nobody_misses_anything() {
 
 #[test]
 fn a_fault_in_a_client_is_logged_once() {
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || lines.clone()).finish();
-    // With one dispatcher alone, what another thread finds out about a log line, which has none,
-    // would hold for this one too.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    tracing::subscriber::with_default(subscriber, || {
-        let mut world = World::new();
-        let client = world.connect_open();
-        world.subscribe(client, "price.A-B", &every());
-        world.publish_and_pump("price.A-B", 1);
-        world.client(client).look().outbox.lanes.pretend(u32::MAX);
-        world.publish_and_pump("price.A-B", 3);
-        assert!(world.flow(client).broken);
-    });
-    let text = String::from_utf8(log.0.lock().clone()).unwrap();
-    assert_eq!(text.matches("a fault in what is kept of a client").count(), 1, "{text}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let log = Logged::here();
+    let mut world = World::new();
+    let client = world.connect_open();
+    world.subscribe(client, "price.A-B", &every());
+    world.publish_and_pump("price.A-B", 1);
+    world.client(client).look().outbox.lanes.pretend(u32::MAX);
+    world.publish_and_pump("price.A-B", 3);
+    assert!(world.flow(client).broken);
+    assert_eq!(log.count("a fault in what is kept of a client"), 1);
 }
