@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Wake, Waker},
@@ -23,7 +23,7 @@ use crate::{
     delivery::{
         Config, Delivery, Options, SocketWriter, Subscriber, SubscriptionLimits, TransportKind,
     },
-    hub::{self, Hub},
+    hub::{self, Hub, Issued},
     market::{Data, Tick, Topic},
     protocol::{
         encoding::Format,
@@ -124,6 +124,11 @@ impl Shard {
         self.hub.publish(&tick, &Arc::from("bench"), value, i64::MAX / 4);
     }
 
+    /// What was published last, for as long as the outlet or history has it.
+    pub(super) fn last(&self) -> Weak<Issued> {
+        Arc::downgrade(&self.hub.topic(TOPIC).unwrap().last().unwrap())
+    }
+
     fn subscriptions(&self) -> u64 {
         counter(&self.telemetry.render(), "tickwire_subscriptions", "")
     }
@@ -155,6 +160,15 @@ impl Client {
             assert!(!late, "{:?} is all there is of {from} to {to}", self.got());
         }
         assert_eq!(self.got(), (from..=to).collect::<Vec<_>>());
+    }
+}
+
+/// Waits until `what` is so.
+pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
     }
 }
 
@@ -223,21 +237,13 @@ fn a_session_that_panics_leaves_its_shard_and_the_others_go_on() {
     panics.break_socket();
     let queued =
         || panics.subscriber.subscriptions().iter().map(|row| row.ledger.queued).sum::<u64>();
-    let deadline = Instant::now() + PATIENCE;
-    while queued() < 1 {
-        assert!(Instant::now() < deadline, "the update does not wait");
-        thread::yield_now();
-    }
+    eventually("the update waits", || queued() > 0);
     for (_, sub) in &mut panics.subscriber.client.lock().outbox.subs {
         sub.ledger.dropped = u64::MAX;
     }
     let seat = shard.delivery.seat(TransportKind::WebSocket).unwrap();
     seat.spawn("session", async move { panics.subscriber.writable(Instant::now()) });
-    let deadline = Instant::now() + PATIENCE;
-    while !shard.sessions.is_empty() {
-        assert!(Instant::now() < deadline, "the session does not end");
-        thread::yield_now();
-    }
+    eventually("the session has ended", || shard.sessions.is_empty());
     assert_eq!(shard.subscriptions(), 1);
     shard.publish(2);
     other.gets(1, 2);
