@@ -22,8 +22,11 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(not(test))]
 use slab::Slab;
 
+#[cfg(test)]
+use super::tests::visits::Slab;
 use super::{
     ledger::Ledger,
     offer::{Offer, Variant},

@@ -2,10 +2,14 @@
 //! that each server in a test process has figures of its own.
 
 mod latency;
+#[cfg(test)]
+mod logged;
 
 use std::{sync::Arc, time::Duration};
 
 pub use latency::{Latency, LatencyBatch};
+#[cfg(test)]
+pub use logged::Logged;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,

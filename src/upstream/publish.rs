@@ -186,3 +186,6 @@ impl Publisher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Client, Upstream, eventually, server};
+use crate::support::{Client, EXCHANGES, Upstream, eventually, server};
 
 #[tokio::test]
 async fn the_upstream_s_digits_reach_the_client() {
@@ -188,32 +188,25 @@ async fn client_sees(client: &mut Client, sources: u64) -> Value {
 /// Providers and the simulated APIs are written apart; here they meet.
 #[tokio::test]
 async fn every_endpoint_that_the_sandbox_imitates_is_understood() {
-    let markets = "symbols = [\"BTC-USD\", \"DOGE-USD\", \"ETH-USD\"]";
     let tokens = "symbols = [\"BTC-USD\", \"UNI-USD\"]\nids = { BTC-USD = \"coingecko:bitcoin\", \
                   UNI-USD = \"ethereum:0x1f9840a85d5aF5bf1D1762F925BDADdC4201F984\" }";
     let coins = "symbols = [\"BTC-USD\"]\nids = { BTC-USD = \"bitcoin\" }";
-    let dollars = "symbols = [\"BTC-USDT\", \"ETH-USDC\"]";
-    let cases = [
-        ("binance", "binance", "ticker_24hr", dollars),
-        ("binance", "binance", "ticker_price", dollars),
-        ("binance", "binance", "book_ticker", dollars),
-        ("coinbase", "coinbase", "ticker", markets),
-        ("coinbase", "coinbase", "stats", markets),
-        ("kraken", "kraken", "ticker", markets),
-        ("coingecko", "coingecko", "simple_price", coins),
-        ("coingecko", "coingecko", "coins_markets", coins),
-        ("defillama", "defillama", "coins", tokens),
-        ("defillama", "defillama", "chains", "chains = [\"OP Mainnet\", \"Polygon\"]"),
-        ("defillama", "defillama", "chains", ""),
-        ("mempool", "mempool", "fees", ""),
-        ("mempool", "mempool", "height", ""),
-        ("mempool", "mempool", "mempool", ""),
+    let others = [
+        ("coingecko", "simple_price", coins),
+        ("coingecko", "coins_markets", coins),
+        ("defillama", "coins", tokens),
+        ("defillama", "chains", "chains = [\"OP Mainnet\", \"Polygon\"]"),
+        ("defillama", "chains", ""),
+        ("mempool", "fees", ""),
+        ("mempool", "height", ""),
+        ("mempool", "mempool", ""),
     ];
+    let cases: Vec<_> = EXCHANGES.into_iter().chain(others).collect();
     let mut builder = server();
-    for (number, (provider, path, endpoint, rest)) in cases.iter().enumerate() {
+    for (number, (provider, endpoint, rest)) in cases.iter().enumerate() {
         builder = builder.feed(&format!(
             "name = \"f{number}\"\nprovider = \"{provider}\"\nendpoint = \"{endpoint}\"\n\
-             base_url = \"sandbox:/{path}\"\nevery = \"500ms\"\n{rest}"
+             base_url = \"sandbox:/{provider}\"\nevery = \"500ms\"\n{rest}"
         ));
     }
     let server = builder.start().await;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Builder, Client, Server, Upstream, Venue, eventually, server};
+use crate::support::{Builder, Client, EXCHANGES, Server, Upstream, Venue, eventually, server};
 
 /// A feed of Binance's last prices by `venue`, or by polls of `upstream`.
 fn streaming(venue: &Venue, upstream: &Upstream, symbols: &[&str]) -> Builder {
@@ -162,18 +162,8 @@ async fn poison_of_a_stream_never_reaches_a_client() {
 /// Streams and the simulated venues are written apart; here they meet.
 #[tokio::test]
 async fn every_stream_that_the_sandbox_imitates_is_understood() {
-    let markets = "symbols = [\"BTC-USD\", \"DOGE-USD\", \"ETH-USD\"]";
-    let dollars = "symbols = [\"BTC-USDT\", \"ETH-USDC\"]";
-    let cases = [
-        ("binance", "ticker_24hr", dollars),
-        ("binance", "ticker_price", dollars),
-        ("binance", "book_ticker", dollars),
-        ("coinbase", "ticker", markets),
-        ("coinbase", "stats", markets),
-        ("kraken", "ticker", markets),
-    ];
     let mut builder = server();
-    for (number, (provider, endpoint, symbols)) in cases.iter().enumerate() {
+    for (number, (provider, endpoint, symbols)) in EXCHANGES.iter().enumerate() {
         builder = builder.feed(&format!(
             "name = \"f{number}\"\nprovider = \"{provider}\"\nendpoint = \"{endpoint}\"\n\
              base_url = \"sandbox:/{provider}\"\ntransport = \"ws\"\nevery = \"5s\"\n{symbols}"

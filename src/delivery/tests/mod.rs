@@ -19,6 +19,7 @@ mod subscriber;
 mod subscribing;
 mod terms;
 mod verdict;
+pub(super) mod visits;
 mod wire;
 mod world;
 mod writing;

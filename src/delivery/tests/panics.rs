@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Wake, Waker},
@@ -23,7 +23,7 @@ use crate::{
     delivery::{
         Config, Delivery, Options, SocketWriter, Subscriber, SubscriptionLimits, TransportKind,
     },
-    hub::{self, Hub},
+    hub::{self, Hub, Issued},
     market::{Data, Tick, Topic},
     protocol::{
         encoding::Format,
@@ -31,7 +31,7 @@ use crate::{
         params::Subscribe,
     },
     shutdown::{self, Stage, Tasks, Trigger},
-    telemetry::Telemetry,
+    telemetry::{Logged, Telemetry},
     units::Span,
 };
 
@@ -124,6 +124,11 @@ impl Shard {
         self.hub.publish(&tick, &Arc::from("bench"), value, i64::MAX / 4);
     }
 
+    /// What was published last, for as long as the outlet or history has it.
+    pub(super) fn last(&self) -> Weak<Issued> {
+        Arc::downgrade(&self.hub.topic(TOPIC).unwrap().last().unwrap())
+    }
+
     fn subscriptions(&self) -> u64 {
         counter(&self.telemetry.render(), "tickwire_subscriptions", "")
     }
@@ -155,6 +160,15 @@ impl Client {
             assert!(!late, "{:?} is all there is of {from} to {to}", self.got());
         }
         assert_eq!(self.got(), (from..=to).collect::<Vec<_>>());
+    }
+}
+
+/// Waits until `what` is so.
+pub(super) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        thread::yield_now();
     }
 }
 
@@ -223,21 +237,13 @@ fn a_session_that_panics_leaves_its_shard_and_the_others_go_on() {
     panics.break_socket();
     let queued =
         || panics.subscriber.subscriptions().iter().map(|row| row.ledger.queued).sum::<u64>();
-    let deadline = Instant::now() + PATIENCE;
-    while queued() < 1 {
-        assert!(Instant::now() < deadline, "the update does not wait");
-        thread::yield_now();
-    }
+    eventually("the update waits", || queued() > 0);
     for (_, sub) in &mut panics.subscriber.client.lock().outbox.subs {
         sub.ledger.dropped = u64::MAX;
     }
     let seat = shard.delivery.seat(TransportKind::WebSocket).unwrap();
     seat.spawn("session", async move { panics.subscriber.writable(Instant::now()) });
-    let deadline = Instant::now() + PATIENCE;
-    while !shard.sessions.is_empty() {
-        assert!(Instant::now() < deadline, "the session does not end");
-        thread::yield_now();
-    }
+    eventually("the session has ended", || shard.sessions.is_empty());
     assert_eq!(shard.subscriptions(), 1);
     shard.publish(2);
     other.gets(1, 2);
@@ -311,35 +317,13 @@ fn a_dispatch_loop_that_panics_is_started_again_and_nobody_misses_anything() {
 
 #[test]
 fn a_fault_in_a_client_is_logged_once() {
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || lines.clone()).finish();
-    // With one dispatcher alone, what another thread finds out about a log line, which has none,
-    // would hold for this one too.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    tracing::subscriber::with_default(subscriber, || {
-        let mut world = World::new();
-        let client = world.connect_open();
-        world.subscribe(client, "price.A-B", &every());
-        world.publish_and_pump("price.A-B", 1);
-        world.client(client).look().outbox.lanes.pretend(u32::MAX);
-        world.publish_and_pump("price.A-B", 3);
-        assert!(world.flow(client).broken);
-    });
-    let text = String::from_utf8(log.0.lock().clone()).unwrap();
-    assert_eq!(text.matches("a fault in what is kept of a client").count(), 1, "{text}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let log = Logged::here();
+    let mut world = World::new();
+    let client = world.connect_open();
+    world.subscribe(client, "price.A-B", &every());
+    world.publish_and_pump("price.A-B", 1);
+    world.client(client).look().outbox.lanes.pretend(u32::MAX);
+    world.publish_and_pump("price.A-B", 3);
+    assert!(world.flow(client).broken);
+    assert_eq!(log.count("a fault in what is kept of a client"), 1);
 }

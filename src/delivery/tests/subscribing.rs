@@ -1,6 +1,6 @@
 //! Subscribing, subscribing again, taking over and ending.
 
-use super::world::{LIMITS, ROOMY, World, every, latest, with_snapshot};
+use super::world::{LIMITS, ROOMY, World, every, latest, with_snapshot, with_status};
 use crate::{delivery::Bounds, market::State, protocol::code::ErrorCode};
 
 #[test]
@@ -326,5 +326,25 @@ fn no_run_of_before_a_restart_is_taken_for_one_of_after_it() {
         assert_eq!(world.ledger(clients[0], "price.A-B").delivered, 2);
         assert_eq!(world.ledger(clients[1], "price.C-D").delivered, pumps + 1);
         assert_eq!(world.index.turns.counts(), [0; 3]);
+    }
+}
+
+#[test]
+fn subscribing_looks_at_nothing_that_the_client_has_subscribed_before() {
+    let mut world = World::new();
+    let client = world.connect_open();
+    for number in 0..LIMITS.topics {
+        let topic = format!("price.T{number}");
+        // Some are there before and some are born later.
+        if number % 2 == 0 {
+            world.publish_and_pump(&topic, 1);
+        }
+        let visits = |world: &World| {
+            let outbox = &world.client(client).look().outbox;
+            outbox.subs.visits() + outbox.views.visits()
+        };
+        let before = visits(&world);
+        assert!(world.subscribe(client, &topic, &with_snapshot(with_status(every()))).ok);
+        assert_eq!(visits(&world) - before, 0, "at {number} subscriptions");
     }
 }

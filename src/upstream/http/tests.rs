@@ -263,26 +263,6 @@ async fn a_body_cut_short_is_a_bad_body() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_was_just_closed_is_no_failure() {
-    let (address, count) = raw(|index, mut stream| async move {
-        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n5";
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        if index == 0 {
-            // Takes the second request on this connection and closes without an answer.
-            let mut head = [0; 2048];
-            assert!(stream.read(&mut head).await.unwrap() > 0);
-        }
-    })
-    .await;
-    let http = at(address);
-    for _ in 0..2 {
-        let answer = http.fetch(&path("/"), None).await.unwrap();
-        assert_eq!(answer.body.as_deref(), Some(&b"5"[..]));
-    }
-    assert_eq!(count.load(Ordering::SeqCst), 2);
-}
-
-#[tokio::test]
 async fn redirects_are_followed_at_home_only() {
     let (elsewhere, count) = raw(|_, _| async {}).await;
     let away = format!("http://{elsewhere}/");

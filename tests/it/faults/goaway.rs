@@ -6,13 +6,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
 use axum::http::Response;
 use bytes::Bytes;
+use h2::{Ping, server::Connection};
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
@@ -64,13 +67,29 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, rude: bool, came: 
             answer.send_data(body.into(), true).unwrap();
         } else if rude {
             answer.send_data(Bytes::from(body[..9].to_owned()), false).unwrap();
-            // So much of it is on its way; nobody asks meanwhile.
-            tokio::time::timeout(Duration::from_millis(50), connection.accept()).await.ok();
+            heard(&mut connection).await;
             connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
         } else {
             answer.send_data(body.into(), true).unwrap();
             connection.graceful_shutdown();
         }
+    }
+}
+
+/// Waits until the client has taken what was sent so far.
+async fn heard(connection: &mut Connection<impl AsyncRead + AsyncWrite + Unpin, Bytes>) {
+    let mut pings = connection.ping_pong().unwrap();
+    let answered = async {
+        // A ping may overtake what waits to be sent, but not what had been sent before it: the
+        // second is sent when the first has come back.
+        for _ in 0..2 {
+            pings.ping(Ping::opaque()).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = answered => {}
+        // Nobody asks meanwhile; this is what reads and writes.
+        came = connection.accept() => panic!("{came:?} instead of an answer to a ping"),
     }
 }
 

@@ -25,6 +25,20 @@ use std::{future::Future, time::Duration};
 /// What a test waits for at most. Long, since the machine may be busy: a test that needs it fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+const DOLLARS: &str = "symbols = [\"BTC-USDT\", \"ETH-USDC\"]";
+const MARKETS: &str = "symbols = [\"BTC-USD\", \"DOGE-USD\", \"ETH-USD\"]";
+
+/// Every endpoint of the exchanges that the sandbox imitates, for polls and for streams: the
+/// provider, the endpoint, and the symbols of a feed of it.
+pub const EXCHANGES: [(&str, &str, &str); 6] = [
+    ("binance", "ticker_24hr", DOLLARS),
+    ("binance", "ticker_price", DOLLARS),
+    ("binance", "book_ticker", DOLLARS),
+    ("coinbase", "ticker", MARKETS),
+    ("coinbase", "stats", MARKETS),
+    ("kraken", "ticker", MARKETS),
+];
+
 /// Waits for `future`, but not for ever.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(PATIENCE, future).await {

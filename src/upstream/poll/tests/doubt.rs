@@ -1,41 +1,11 @@
 //! Answers that are held back or that confirm nothing.
 
-use std::{io, sync::Arc};
-
-use parking_lot::Mutex;
-
 use super::*;
-
-/// What has been logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn count(&self, words: &str) -> usize {
-        String::from_utf8(self.0.lock().clone()).unwrap().matches(words).count()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
+use crate::telemetry::Logged;
 
 #[tokio::test(start_paused = true)]
 async fn a_burst_of_values_that_are_held_back_is_one_line_in_the_log_and_counted_in_full() {
-    let log = Log::default();
-    let lines = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || lines.clone()).finish();
-    // With one dispatcher alone, what another thread finds out about a log line, which has none,
-    // would hold for this one too.
-    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = Logged::here();
     let rig = Rig::new();
     let mut steps = vec![Step::Body("5")];
     steps.extend(["-1", "0", "9000", "-1"].map(Step::Body));

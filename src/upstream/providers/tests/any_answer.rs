@@ -45,6 +45,27 @@ fn bodies() -> Vec<Vec<u8>> {
     bodies
 }
 
+/// One of `texts` with some of its bytes replaced, added or removed, or cut short.
+pub(super) fn damaged(texts: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
+    let damage = (any::<prop::sample::Index>(), any::<u8>(), 0..4);
+    let damages = prop::collection::vec(damage, 1..6);
+    (prop::sample::select(texts), damages).prop_map(|(mut text, damages)| {
+        for (place, byte, kind) in damages {
+            if text.is_empty() {
+                break;
+            }
+            let at = place.index(text.len());
+            match kind {
+                0 => text[at] = byte,
+                1 => text.insert(at, byte),
+                2 => drop(text.remove(at)),
+                _ => text.truncate(at),
+            }
+        }
+        text
+    })
+}
+
 #[test]
 fn deep_nesting_does_not_exhaust_the_stack() {
     for part in ["[", "{\"data\":", "{\"data\":[", "[{\"id\":"] {
@@ -66,22 +87,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damaged_answer_breaks_a_provider(
-        mut body in prop::sample::select(bodies()),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..6),
-    ) {
-        for (place, byte, kind) in damage {
-            if body.is_empty() {
-                break;
-            }
-            let at = place.index(body.len());
-            match kind {
-                0 => body[at] = byte,
-                1 => body.insert(at, byte),
-                2 => drop(body.remove(at)),
-                _ => body.truncate(at),
-            }
-        }
+    fn no_damaged_answer_breaks_a_provider(body in damaged(bodies())) {
         holds_for(&body)?;
     }
 }

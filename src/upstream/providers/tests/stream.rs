@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{any_answer::damaged, *};
 use crate::upstream::providers::stream::{self, Confirmed, Heard, StreamProvider};
 
 const STREAMS: [&str; 3] = ["binance", "coinbase", "kraken"];
@@ -242,22 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn no_damaged_message_breaks_a_stream(
-        mut body in prop::sample::select(messages()),
-        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..6),
-    ) {
-        for (place, byte, kind) in damage {
-            if body.is_empty() {
-                break;
-            }
-            let at = place.index(body.len());
-            match kind {
-                0 => body[at] = byte,
-                1 => body.insert(at, byte),
-                2 => drop(body.remove(at)),
-                _ => body.truncate(at),
-            }
-        }
+    fn no_damaged_message_breaks_a_stream(body in damaged(messages())) {
         holds_for(&body)?;
     }
 }
