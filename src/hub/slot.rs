@@ -10,6 +10,7 @@ use super::{
     ageing::{Ageing, Moment},
     freshness::{Freshness, Standing, Transition, Trouble},
     issued::Draft,
+    metrics::Kind,
     outlet::Outlets,
     ring::Ring,
 };
@@ -24,6 +25,8 @@ use crate::{
 pub struct Slot {
     id: TopicId,
     topic: Topic,
+    /// What its updates are counted as.
+    kind: Kind,
     /// The constant beginning of its messages.
     head: Vec<u8>,
     inner: Mutex<Inner>,
@@ -115,7 +118,7 @@ impl Slot {
             interested: u64::MAX,
         };
         let head = event::update_head(topic.as_str());
-        Self { id, topic, head, inner: Mutex::new(inner) }
+        Self { id, kind: Kind::of(&topic), topic, head, inner: Mutex::new(inner) }
     }
 
     /// The topic's number in its hub.
@@ -126,6 +129,11 @@ impl Slot {
     /// The topic.
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// What its updates are counted as.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Numbers, stores and sends `tick`, unless it equals the last value. Also returns by how many
