@@ -1,5 +1,7 @@
 //! An update with its frame: encoded once, shared by everyone who gets it.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 
 use crate::{
@@ -23,6 +25,14 @@ pub struct Issued {
     frame: Bytes,
 }
 
+/// Room that is kept from one draft to the next.
+const KEPT: usize = 16 << 10;
+
+thread_local! {
+    /// What the next draft is written into: most are as long as the last.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// Everything of an update's message that does not depend on its sequence number, encoded before
 /// the topic is locked.
 #[derive(Debug)]
@@ -33,7 +43,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(data: &Data, ts: Option<Micros>, rx: Micros, source: &str) -> Self {
-        let mut tail = Vec::with_capacity(256);
+        let mut tail = ROOM.take();
         event::update_tail(&mut tail, ts, rx, source);
         let data_at = tail.len();
         event::data(&mut tail, data);
@@ -61,6 +71,15 @@ impl Draft {
     }
 }
 
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if self.tail.capacity() <= KEPT {
+            self.tail.clear();
+            ROOM.set(std::mem::take(&mut self.tail));
+        }
+    }
+}
+
 impl Issued {
     pub(super) fn new(id: TopicId, update: Update, frame: Bytes) -> Self {
         Self { id, update, frame }
@@ -80,5 +99,26 @@ impl Issued {
     pub fn footprint(&self) -> usize {
         const OVERHEAD: usize = size_of::<Issued>() + 64;
         self.frame.len() + OVERHEAD
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_that_share_room_hold_nothing_of_each_other() {
+        for length in [3, 300, 100_000, 30, 0] {
+            let data = Data::new().with("pad", "x".repeat(length));
+            let draft = Draft::new(&data, None, 7, "s");
+            let (other, expected) = (Draft::new(&data, None, 8, "t"), draft.data().to_vec());
+            let json = String::from_utf8(expected).unwrap();
+            assert_eq!(json.len(), r#"{"pad":""}"#.len() + length);
+            let (frame, data) = draft.frame(b"<", 5);
+            assert_eq!(data, json);
+            let message = format!(r#"<5,"ts":null,"rx":7,"source":"s","data":{json}}}"#);
+            assert_eq!(frame::payload(&frame), message);
+            assert_eq!(other.data(), draft.data());
+        }
     }
 }

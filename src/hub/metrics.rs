@@ -2,10 +2,24 @@
 
 use metrics::{Counter, Gauge};
 
-use crate::{market::State, telemetry::Telemetry};
+use crate::{
+    market::{State, Topic},
+    telemetry::Telemetry,
+};
 
 /// The closed set of kinds, which are the topics' first tokens; anything else counts as `other`.
 const KINDS: [&str; 7] = ["price", "candle", "signal", "onchain", "market", "status", "other"];
+
+/// One of them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind(usize);
+
+impl Kind {
+    pub(super) fn of(topic: &Topic) -> Self {
+        let kind = topic.kind();
+        Self(KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1))
+    }
+}
 
 pub(super) struct Metrics {
     published: [Counter; KINDS.len()],
@@ -24,9 +38,8 @@ impl Metrics {
         }
     }
 
-    pub(super) fn published(&self, kind: &str) {
-        let index = KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len() - 1);
-        if let Some(counter) = self.published.get(index) {
+    pub(super) fn published(&self, kind: Kind) {
+        if let Some(counter) = self.published.get(kind.0) {
             counter.increment(1);
         }
     }

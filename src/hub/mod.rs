@@ -221,7 +221,7 @@ impl Hub {
             slot::Context { common: &self.common, history: self.config.history, reliance };
         let (outcome, grown) = slot.publish(tick, source, rx, &context);
         if matches!(outcome, Outcome::Issued(_)) {
-            self.metrics.published(slot.topic().kind());
+            self.metrics.published(slot.kind());
         }
         let total = self.history_bytes.fetch_add(grown, Ordering::Relaxed) + grown;
         if total > self.config.history_bytes.0.cast_signed() {

@@ -96,8 +96,10 @@ impl Outlets {
         if sent == 0 {
             return;
         }
-        self.wake(self.untold.sent(sent));
-        // That of an event of which readers were woken at once is counted for nothing.
+        let told = self.untold.sent(sent);
+        if told != 0 {
+            return self.wake(told);
+        }
         if self.count.fetch_add(1, Ordering::Relaxed) + 1 >= UNTOLD_MAX {
             self.count.store(0, Ordering::Relaxed);
             self.wake(self.untold.take());
@@ -212,6 +214,17 @@ mod tests {
             outlets.send(1, event);
             assert!(is_woken(&inbox));
         }
+    }
+
+    #[test]
+    fn events_that_were_told_at_once_bring_no_later_waking_forward() {
+        let outlets = Outlets::new(1);
+        let inbox = outlets.open(0).unwrap();
+        (1..UNTOLD_MAX).for_each(|_| outlets.send(1, event));
+        assert!(is_woken(&inbox));
+        let _batch = outlets.batch();
+        outlets.send(1, event);
+        assert!(!is_woken(&inbox));
     }
 
     #[test]

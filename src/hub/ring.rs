@@ -44,6 +44,11 @@ impl Ring {
         self.updates.front()
     }
 
+    /// The newest update, which is never dropped.
+    pub fn newest(&self) -> Option<&Arc<Issued>> {
+        self.updates.back()
+    }
+
     /// What it takes in memory, about.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -10,6 +10,7 @@ use super::{
     ageing::{Ageing, Moment},
     freshness::{Freshness, Standing, Transition, Trouble},
     issued::Draft,
+    metrics::Kind,
     outlet::Outlets,
     ring::Ring,
 };
@@ -24,6 +25,8 @@ use crate::{
 pub struct Slot {
     id: TopicId,
     topic: Topic,
+    /// What its updates are counted as.
+    kind: Kind,
     /// The constant beginning of its messages.
     head: Vec<u8>,
     inner: Mutex<Inner>,
@@ -33,7 +36,7 @@ pub struct Slot {
 struct Inner {
     epoch: Epoch,
     seq: u64,
-    last: Option<Arc<Issued>>,
+    /// The newest in it is the last value.
     ring: Ring,
     freshness: Freshness,
     /// How often freshness has changed.
@@ -107,7 +110,6 @@ impl Slot {
         let inner = Inner {
             epoch,
             seq: 0,
-            last: None,
             ring: Ring::default(),
             freshness: Freshness::default(),
             changes: 0,
@@ -115,7 +117,7 @@ impl Slot {
             interested: u64::MAX,
         };
         let head = event::update_head(topic.as_str());
-        Self { id, topic, head, inner: Mutex::new(inner) }
+        Self { id, kind: Kind::of(&topic), topic, head, inner: Mutex::new(inner) }
     }
 
     /// The topic's number in its hub.
@@ -126,6 +128,11 @@ impl Slot {
     /// The topic.
     pub fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// What its updates are counted as.
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Numbers, stores and sends `tick`, unless it equals the last value. Also returns by how many
@@ -141,7 +148,7 @@ impl Slot {
         let mut inner = self.inner.lock();
         // Where several sources back a value, whose digits these are is part of it.
         let settled = matches!(context.reliance, Reliance::Settled(..));
-        let unchanged = inner.last.as_ref().is_some_and(|last| {
+        let unchanged = inner.ring.newest().is_some_and(|last| {
             last.update.data == draft.data() && (!settled || last.update.source == *source)
         });
         let before = inner.freshness.state();
@@ -166,11 +173,10 @@ impl Slot {
             data,
         };
         let issued = Arc::new(Issued::new(self.id, update, frame));
-        let bytes = inner.ring.bytes();
-        inner.ring.push(issued.clone(), context.history);
-        inner.last = Some(issued.clone());
         // Under the lock, so that the order in every channel is the order of the sequence numbers.
         context.common.outlets.send(inner.interested, || Event::Update(issued.clone()));
+        let bytes = inner.ring.bytes();
+        inner.ring.push(issued, context.history);
         (Outcome::Issued(seq), difference(bytes, inner.ring.bytes()))
     }
 
@@ -237,7 +243,7 @@ impl Slot {
 
     /// The last value.
     pub fn last(&self) -> Option<Arc<Issued>> {
-        self.inner.lock().last.clone()
+        self.inner.lock().ring.newest().cloned()
     }
 
     /// Registers the interest of `outlet` and tells where the topic stands, with what the outlet
@@ -296,7 +302,7 @@ impl Inner {
         Head {
             epoch: self.epoch.clone(),
             seq: self.seq,
-            last: self.last.clone(),
+            last: self.ring.newest().cloned(),
             status: self.freshness.view(now),
             changes: self.changes,
         }

@@ -1,6 +1,6 @@
 //! WebSocket frames as a server sends them: final, unmasked, built once and shared.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 /// Room that a payload must leave before it for the longest header of a frame below 64 KiB.
 const HEADER_ROOM: usize = 4;
@@ -69,28 +69,23 @@ impl Builder {
     }
 
     fn build(mut self, first: u8) -> Bytes {
-        let len = self.len();
-        let mut header = Vec::with_capacity(10);
-        header.push(first);
-        if let Ok(short) = u8::try_from(len)
-            && short < LENGTH_16
-        {
-            header.push(short);
-        } else if let Ok(medium) = u16::try_from(len) {
-            header.push(LENGTH_16);
-            header.extend_from_slice(&medium.to_be_bytes());
-        } else {
-            header.push(LENGTH_64);
-            header.extend_from_slice(&(len as u64).to_be_bytes());
-        }
-        let Some(start) = HEADER_ROOM.checked_sub(header.len()) else {
-            self.0.splice(..HEADER_ROOM, header);
+        let Ok(len) = u16::try_from(self.len()) else {
+            let len = (self.len() as u64).to_be_bytes();
+            self.0.splice(..HEADER_ROOM, [first, LENGTH_64].into_iter().chain(len));
             return Bytes::from(self.0);
         };
-        if let Some(room) = self.0.get_mut(start..HEADER_ROOM) {
-            room.copy_from_slice(&header);
+        let [high, low] = len.to_be_bytes();
+        let (header, unused) = if len < u16::from(LENGTH_16) {
+            ([0, 0, first, low], 2)
+        } else {
+            ([first, LENGTH_16, high, low], 0)
+        };
+        if let Some(room) = self.0.first_chunk_mut::<HEADER_ROOM>() {
+            *room = header;
         }
-        Bytes::from(self.0).slice(start..)
+        let mut frame = Bytes::from(self.0);
+        frame.advance(unused);
+        frame
     }
 }
 

@@ -25,6 +25,13 @@ impl Clock {
         let began = tokio::time::Instant::now();
         Self(Arc::new(move || start + crate::units::Span(began.elapsed()).as_us()))
     }
+
+    /// One that begins at `start` and moves by a microsecond whenever it is read.
+    #[cfg(test)]
+    pub fn counting(start: Micros) -> Self {
+        let next = std::sync::atomic::AtomicI64::new(start);
+        Self(Arc::new(move || next.fetch_add(1, std::sync::atomic::Ordering::Relaxed)))
+    }
 }
 
 impl fmt::Debug for Clock {

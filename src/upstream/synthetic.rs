@@ -12,6 +12,7 @@ use super::{clock::Clock, feed::Feed, supervise::Work};
 use crate::{
     hub::{Hub, Slot},
     market::{Data, Reason, Tick, Topic},
+    units::Micros,
 };
 
 /// Updates are made in batches at multiples of this, in microseconds: a timer has no much finer
@@ -54,7 +55,8 @@ pub struct Synthetic {
 
 struct Lane {
     slot: Arc<Slot>,
-    pad: String,
+    /// Its last reading, which becomes the next.
+    tick: Tick,
 }
 
 impl Synthetic {
@@ -63,35 +65,33 @@ impl Synthetic {
         let lane = |index| {
             let topic = Topic::parse(&format!("bench.{index}")).ok()?;
             let around = AROUND + topic.as_str().len() + feed.name().len();
-            Some(Lane {
-                slot: hub.declare(&topic),
-                pad: "x".repeat(load.payload_bytes.saturating_sub(around)),
-            })
+            let pad = "x".repeat(load.payload_bytes.saturating_sub(around));
+            let data = Data::new().with("n", 0).with("pad", pad);
+            Some(Lane { slot: hub.declare(&topic), tick: Tick { topic, data, ts: None } })
         };
         Self { lanes: (0..load.topics).filter_map(lane).collect(), feed, hub, clock, load, made: 0 }
     }
 
+    /// Publishes some that are due, all dated when the first is: what delays the later ones counts
+    /// as their delay.
     fn publish_some(&mut self, updates: u64) -> u64 {
         let hub = self.hub.clone();
         let _together = hub.batch();
-        (0..updates).for_each(|_| self.publish());
+        let now = self.clock.now();
+        (0..updates).for_each(|_| self.publish(now));
         updates
     }
 
-    fn publish(&mut self) {
+    fn publish(&mut self, now: Micros) {
         let lanes = i64::try_from(self.lanes.len()).unwrap_or(i64::MAX).max(1);
         let turn = usize::try_from(self.made % lanes).unwrap_or(0);
-        let Some(lane) = self.lanes.get(turn) else {
+        let Some(Lane { slot, tick }) = self.lanes.get_mut(turn) else {
             return;
         };
-        let now = self.clock.now();
-        let tick = Tick {
-            topic: lane.slot.topic().clone(),
-            data: Data::new().with("n", self.made).with("pad", lane.pad.as_str()),
-            ts: Some(now),
-        };
+        tick.data.set("n", Some(self.made.into()));
+        tick.ts = Some(now);
         let (name, stale_after) = (self.feed.name(), self.feed.stale_after());
-        self.hub.publish_to(&lane.slot, &tick, name, now, stale_after);
+        self.hub.publish_to(slot, tick, name, now, stale_after);
         self.made += 1;
     }
 

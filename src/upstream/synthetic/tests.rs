@@ -15,10 +15,15 @@ struct Rig {
     _trigger: shutdown::Trigger,
 }
 
+const START: Micros = 1_790_000_000_000_000;
+
 fn run(load: Load) -> Rig {
+    run_by(Clock::tokio(START), load)
+}
+
+fn run_by(clock: Clock, load: Load) -> Rig {
     let telemetry = Telemetry::new().unwrap();
     let hub = Arc::new(Hub::new(hub::Config::default(), 1, "e".into(), &telemetry));
-    let clock = Clock::tokio(1_790_000_000_000_000);
     let identity = Identity {
         name: "bench".into(),
         status: Topic::parse("status.bench").unwrap(),
@@ -69,6 +74,17 @@ async fn messages_have_about_the_configured_size_and_are_dated_when_published() 
     let size = last.json().len();
     assert!((190..=200).contains(&size), "{size}");
     assert_eq!(last.update.ts, Some(last.update.rx));
+}
+
+#[tokio::test(start_paused = true)]
+async fn updates_of_one_batch_have_the_date_of_its_first() {
+    let rig = run_by(Clock::counting(START), Load { topics: 1, rate: 2_000, payload_bytes: 200 });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let (updates, _) = rig.hub.topic("bench.0").unwrap().history(1, 100);
+    let dates: Vec<_> = updates.iter().map(|issued| issued.update.rx).collect();
+    let batches: Vec<_> = dates.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
+    assert_eq!(batches, [1, 4, 4], "{dates:?}");
+    assert!(dates.is_sorted());
 }
 
 #[tokio::test(start_paused = true)]
