@@ -1,12 +1,19 @@
 //! Patterns over topics, as NATS subjects have them.
 
-use std::{cmp::Ordering, fmt, sync::Arc};
+use std::{
+    borrow::Borrow,
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use super::{Topic, TopicError};
 
 /// A topic in which a token may be `*` (exactly one token) and the last may be `>` (one or more).
 /// A plain topic is the pattern that matches itself. Cheap to clone.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// Ordered by its text.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
     text: Arc<str>,
     wildcard: bool,
@@ -96,6 +103,61 @@ impl Pattern {
     }
 }
 
+impl Pattern {
+    /// Comes to the patterns that match `topic`, the most specific first, until one of them is what
+    /// `look` wants. None is come to of which `leads` says that nothing known begins as it does: so
+    /// it costs what is known of the few that match, and not what is known in all.
+    pub fn search<T>(
+        topic: &str,
+        leads: &impl Fn(&str) -> bool,
+        look: &mut impl FnMut(&str) -> Option<T>,
+    ) -> Option<T> {
+        descend(&mut String::with_capacity(Topic::MAX_BYTES), topic, leads, look)
+    }
+}
+
+/// Goes on from `start` with each token that the first of `rest` matches.
+fn descend<T>(
+    start: &mut String,
+    rest: &str,
+    leads: &impl Fn(&str) -> bool,
+    look: &mut impl FnMut(&str) -> Option<T>,
+) -> Option<T> {
+    let (token, rest) = rest.split_once('.').map_or((rest, None), |(a, b)| (a, Some(b)));
+    let length = start.len();
+    for token in [token, "*"] {
+        start.push_str(token);
+        let found = match rest {
+            None => look(start),
+            Some(rest) => {
+                start.push('.');
+                if leads(start) { descend(start, rest, leads, look) } else { None }
+            }
+        };
+        start.truncate(length);
+        if found.is_some() {
+            return found;
+        }
+    }
+    start.push('>');
+    let found = look(start);
+    start.truncate(length);
+    found
+}
+
+impl Hash for Pattern {
+    /// As its text, which stands for it where one is looked up.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
+impl Borrow<str> for Pattern {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
 fn token_byte(byte: u8) -> Result<(), TopicError> {
     if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-') {
         Ok(())
@@ -118,6 +180,8 @@ impl fmt::Debug for Pattern {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -170,7 +234,32 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_search_does_not_go_on_where_nothing_leads() {
+        let mut seen = Vec::new();
+        let leads = |start: &str| !start.starts_with('*');
+        let mut look = |text: &str| {
+            seen.push(text.to_owned());
+            None::<()>
+        };
+        assert_eq!(Pattern::search("a.b.c", &leads, &mut look), None);
+        let expected = ["a.b.c", "a.b.*", "a.b.>", "a.*.c", "a.*.*", "a.*.>", "a.>", ">"];
+        assert_eq!(seen, expected);
+    }
+
     proptest! {
+        #[test]
+        fn a_search_finds_the_most_specific_of_those_that_match(
+            topic in "[ab](\\.[ab]){0,3}",
+            texts in proptest::collection::btree_set("[ab*](\\.[ab*]){0,3}(\\.>)?|>", 0..40),
+        ) {
+            let known: BTreeSet<_> = texts.iter().map(|text| pattern(text)).collect();
+            let leads = |start: &str| known.iter().any(|known| known.as_str().starts_with(start));
+            let found = Pattern::search(&topic, &leads, &mut |text| known.get(text).cloned());
+            let matching = known.iter().filter(|known| known.matches(&topic));
+            prop_assert_eq!(found.as_ref(), matching.max_by(|a, b| a.cmp_specificity(b)));
+        }
+
         #[test]
         fn a_topic_matches_itself_and_its_generalisations(
             tokens in proptest::collection::vec("[a-z]{1,3}", 1..8),
