@@ -24,6 +24,7 @@ use super::{
     metrics::Metrics,
     offer::Offer,
     outbox::{Bounds, Near, Outbox},
+    register::Register,
 };
 use crate::{
     hub::{StatusChange, TopicId},
@@ -85,6 +86,7 @@ pub(super) struct ClientState {
     deferred: bool,
     flow: Flow,
     pub(super) outbox: Outbox,
+    pub(super) register: Register,
     /// How each topic reaches it.
     pub(super) by_topic: HashMap<TopicId, Reach>,
     /// Nothing is written until the answer that is being made has its place: ahead of data, and of
@@ -147,6 +149,7 @@ impl Client {
             deferred: false,
             flow,
             outbox,
+            register: Register::default(),
             by_topic: HashMap::new(),
             corked: None,
             reported_bytes: 0,

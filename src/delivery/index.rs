@@ -6,7 +6,8 @@
 //! all. So nobody gets a number twice and nobody misses one.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
     sync::Arc,
     time::Instant,
 };
@@ -36,8 +37,8 @@ pub(super) struct Index {
     pub(super) topics: Vec<Option<Entry>>,
     /// Who subscribes to a topic by its name, for the day it is born.
     pub(super) exact: HashMap<Topic, BTreeSet<u32>>,
-    /// Who subscribes to patterns, for the same.
-    pub(super) wild: HashMap<u32, Vec<Pattern>>,
+    /// Who subscribes to a pattern, for the same.
+    pub(super) wild: BTreeMap<Pattern, BTreeSet<u32>>,
     pub(super) turns: Turns,
     /// Whether `latest` updates may wait longer than others before they are written.
     pub(super) defers_latest: bool,
@@ -87,7 +88,7 @@ impl Index {
             clients: Slab::new(),
             topics: Vec::new(),
             exact: HashMap::new(),
-            wild: HashMap::new(),
+            wild: BTreeMap::new(),
             turns: Turns::default(),
             defers_latest: false,
             deferred: Vec::new(),
@@ -117,15 +118,21 @@ impl Index {
         }
         let name = slot.topic();
         let mut waiting = self.exact.get(name).cloned().unwrap_or_default();
-        let matches = |pattern: &Pattern| pattern.matches(name.as_str());
-        let wild = self.wild.iter().filter(|(_, patterns)| patterns.iter().any(matches));
-        waiting.extend(wild.map(|(client, _)| *client));
+        let leads = |start: &str| {
+            let mut next = self.wild.range::<str, _>((Bound::Included(start), Bound::Unbounded));
+            next.next().is_some_and(|(pattern, _)| pattern.as_str().starts_with(start))
+        };
+        let mut look = |pattern: &str| {
+            waiting.extend(self.wild.get(pattern).into_iter().flatten());
+            None::<()>
+        };
+        Pattern::search(name.as_str(), &leads, &mut look);
         for key in waiting {
             let Some(client) = self.clients.get(key as usize).cloned() else {
                 continue;
             };
             let mut state = client.lock();
-            if let Some(sub) = state.best_for(name.as_str()) {
+            if let Some(sub) = state.names().best_for(name.as_str()) {
                 self.attach(key, &mut state, slot, sub);
             }
         }
@@ -260,17 +267,5 @@ impl Entry {
         let transition = joined.head.status.clone();
         self.tell(&Arc::new(StatusChange { slot, number, transition }), reaching);
         joined.head
-    }
-}
-
-impl ClientState {
-    /// The most specific of the client's subscriptions that matches `topic`.
-    pub(super) fn best_for(&self, topic: &str) -> Option<u32> {
-        self.outbox
-            .subs
-            .iter()
-            .filter(|(_, sub)| sub.pattern.matches(topic))
-            .max_by(|(_, a), (_, b)| a.pattern.cmp_specificity(&b.pattern))
-            .and_then(|(key, _)| u32::try_from(key).ok())
     }
 }

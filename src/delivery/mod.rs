@@ -16,6 +16,7 @@ mod options;
 mod outbox;
 mod projection;
 mod reader;
+mod register;
 mod resume;
 mod rows;
 mod run;
@@ -25,6 +26,7 @@ mod subscribe;
 mod symbols;
 mod tally;
 mod turns;
+mod unsubscribe;
 mod view;
 
 #[cfg(test)]
@@ -204,7 +206,7 @@ impl Subscriber {
 
     /// Ends the subscriptions of `topics`. Nothing of them is written after this returns.
     pub fn unsubscribe(&self, topics: &[String]) -> Vec<UnsubscribeRow> {
-        topics.iter().map(|text| self.shard.unsubscribe(&self.client, text)).collect()
+        self.shard.unsubscribe(&self.client, topics)
     }
 
     /// Every subscription with its account at this moment.

@@ -10,11 +10,14 @@
 //! reads no further request while [`Outbox::control_bytes`] is high.
 
 mod direct;
+mod fresh;
 mod lane;
 mod loss;
 mod replay;
 mod wire;
 
+#[cfg(not(test))]
+use std::collections::VecDeque as Queue;
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
@@ -26,7 +29,7 @@ use bytes::Bytes;
 use slab::Slab;
 
 #[cfg(test)]
-use super::tests::visits::Slab;
+use super::tests::visits::{Queue, Slab};
 use super::{
     ledger::Ledger,
     offer::{Offer, Variant},
@@ -36,7 +39,6 @@ use super::{
     view::{Latest, Letter, Place, Token, View},
 };
 use crate::{
-    hub::{Issued, StatusChange},
     market::Pattern,
     protocol::{encoding::Format, event::Notice, params::Mode},
 };
@@ -78,7 +80,7 @@ pub(super) struct Outbox {
     bounds: Bounds,
     pub(super) subs: Slab<Subscription>,
     pub(super) views: Slab<View>,
-    order: VecDeque<Token>,
+    order: Queue<Token>,
     /// Places in the order that must be encoded before they can be written.
     lazy: usize,
     control: VecDeque<Bytes>,
@@ -111,7 +113,7 @@ impl Outbox {
             subs: Slab::with_capacity(1),
             views: Slab::with_capacity(1),
             lanes: Lanes::default(),
-            order: VecDeque::new(),
+            order: Queue::new(),
             lazy: 0,
             control: VecDeque::new(),
             control_bytes: 0,
@@ -324,67 +326,20 @@ impl Outbox {
         self.promote(view);
         let told = |sub: &Subscription| sub.options.status;
         if !self.subs.get(sub as usize).is_some_and(told) {
-            self.drop_status(view);
+            self.drop_statuses(&[view]);
         }
     }
 
     /// The topic of `view` reaches the client no more. What its subscriptions had waiting there
     /// went with them: [`Outbox::cancel`].
     pub(super) fn remove_view(&mut self, view: u32) {
-        self.drop_status(view);
+        self.drop_statuses(&[view]);
         self.views.try_remove(view as usize);
         self.set_lane(view);
     }
 
-    fn drop_status(&mut self, view: u32) {
-        let waits = |token: &Token| match token {
-            Token::Status { view: of } | Token::Ready { view: of, sub: None, .. } => *of == view,
-            _ => false,
-        };
-        let topic = self.views.get_mut(view as usize);
-        let unencoded = topic.is_some_and(|topic| topic.status.take().is_some());
-        // What is encoded stands among the next to be written.
-        if unencoded || self.order.iter().take(WINDOW).any(waits) {
-            self.order.retain(|token| !waits(token));
-            self.count_lazy();
-        }
-    }
-
     fn count_lazy(&mut self) {
         self.lazy = self.order.iter().filter(|token| token.is_lazy()).count();
-    }
-
-    /// Queues the value at the moment of subscribing. One that still waits is superseded.
-    pub(super) fn push_snapshot(&mut self, view: u32, issued: Arc<Issued>) {
-        if self.closed {
-            return;
-        }
-        self.promote(view);
-        self.follow(view);
-        let Some(topic) = self.views.get_mut(view as usize) else {
-            return;
-        };
-        if std::mem::replace(&mut topic.snapshot, true) {
-            self.order
-                .retain(|token| !matches!(token, Token::Snapshot { view: of, .. } if *of == view));
-            self.lazy -= 1;
-        }
-        let sub = topic.sub;
-        self.push_lazy(Token::Snapshot { view, sub, issued });
-    }
-
-    /// Queues a change of freshness; one that still waits is superseded.
-    pub(super) fn push_status(&mut self, view: u32, change: &Arc<StatusChange>) {
-        let Some(topic) = self.views.get_mut(view as usize) else {
-            return;
-        };
-        let told = |sub: &Subscription| sub.options.status;
-        if self.closed || !self.subs.get(topic.sub as usize).is_some_and(told) {
-            return;
-        }
-        if topic.status.replace(change.clone()).is_none() {
-            self.push_lazy(Token::Status { view });
-        }
     }
 
     fn push_lazy(&mut self, token: Token) {

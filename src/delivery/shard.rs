@@ -26,6 +26,7 @@ use super::{
     options::Options,
     rows::{SubscribeRow, UnsubscribeRow},
     subscribe::{self, SubscriptionLimits, Terms},
+    unsubscribe,
 };
 use crate::{
     hub::{Event, Hub, Inbox},
@@ -186,7 +187,7 @@ impl Shard {
     }
 
     pub(super) fn detach(&self, client: &Arc<Client>) {
-        subscribe::detach(&mut self.index.lock(), client, Now::read());
+        unsubscribe::detach(&mut self.index.lock(), client, Now::read());
     }
 
     /// Subscribes without writing: the answer comes first. Returns who must be flushed then.
@@ -205,8 +206,12 @@ impl Shard {
         (row, touched)
     }
 
-    pub(super) fn unsubscribe(&self, client: &Arc<Client>, text: &str) -> UnsubscribeRow {
-        subscribe::unsubscribe(&mut self.index.lock(), client, text, Now::read())
+    pub(super) fn unsubscribe(
+        &self,
+        client: &Arc<Client>,
+        texts: &[String],
+    ) -> Vec<UnsubscribeRow> {
+        unsubscribe::unsubscribe(&mut self.index.lock(), client, texts, Now::read())
     }
 }
 

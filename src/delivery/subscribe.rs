@@ -1,10 +1,6 @@
-//! Subscribing and unsubscribing: the one place where an index and a client's state change
-//! together.
+//! Subscribing: here, and where subscriptions end, an index and a client's state change together.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
     client::{Client, ClientState},
@@ -13,7 +9,7 @@ use super::{
     options::Options,
     outbox::Subscription,
     resume::{Beginning, is_at_zero},
-    rows::{ResumedRow, SubscribeRow, SubscriptionRow, UnsubscribeRow},
+    rows::{ResumedRow, SubscribeRow, SubscriptionRow},
 };
 use crate::{
     hub::{Head, Slot},
@@ -41,14 +37,14 @@ struct Put {
 }
 
 /// A string that a client asked, and the pattern that it means.
-struct Asked {
-    text: String,
-    canonical: Option<String>,
-    pattern: Pattern,
+pub(super) struct Asked {
+    pub(super) text: String,
+    pub(super) canonical: Option<String>,
+    pub(super) pattern: Pattern,
 }
 
 impl Asked {
-    fn read(text: &str) -> Result<Self, (String, ErrorBody)> {
+    pub(super) fn read(text: &str) -> Result<Self, (String, ErrorBody)> {
         let canonical = Topic::canonical_text(text);
         match Pattern::parse(canonical.as_deref().unwrap_or(text)) {
             Ok(pattern) => Ok(Self { text: text.to_owned(), canonical, pattern }),
@@ -80,7 +76,7 @@ struct Subscribing<'a> {
 }
 
 /// The number of a client that the index serves: the place of one that is gone may be another's.
-fn key_of(index: &Index, client: &Arc<Client>) -> Option<u32> {
+pub(super) fn key_of(index: &Index, client: &Arc<Client>) -> Option<u32> {
     let key = *client.key.get()?;
     let known = index.clients.get(key as usize)?;
     Arc::ptr_eq(known, client).then_some(key)
@@ -124,16 +120,13 @@ impl Subscribing<'_> {
     fn topic(&mut self, touched: &mut Touched) -> Result<SubscribeRow, ErrorBody> {
         let slot = self.index.hub.topic(self.asked.pattern.as_str());
         let head = slot.as_ref().and_then(|slot| self.index.reach_head(slot, self.now, touched));
-        let topic = self.asked.pattern.as_topic();
-        let names = topic.as_ref().and_then(|topic| self.index.exact.get(topic));
-        let known = names.is_some_and(|clients| clients.contains(&self.key));
         let mut state = self.client.lock();
-        let put = state.put(&self.asked.pattern, known, self.terms)?;
+        let put = state.put(&self.asked.pattern, 0, slot.iter(), self.terms)?;
         // At once: what ends a client that fails in between takes it back.
         if put.new {
             self.client.count_subscriptions(1);
             self.index.hub.interest().begin(&self.asked.pattern);
-            if let Some(topic) = topic {
+            if let Some(topic) = self.asked.pattern.as_topic() {
                 self.index.exact.entry(topic).or_default().insert(self.key);
             }
         }
@@ -159,7 +152,10 @@ impl Subscribing<'_> {
         let pattern = &self.asked.pattern;
         let slots = self.index.hub.matching(pattern);
         let matched = slots.len();
-        let (known, before) = self.client.lock().matched(pattern);
+        let (known, before) = {
+            let state = self.client.look();
+            (state.names().find(pattern.as_str()).is_some(), state.matched())
+        };
         if !known && before + matched > self.terms.limits.matched_topics {
             let most = self.terms.limits.matched_topics;
             let message =
@@ -174,15 +170,13 @@ impl Subscribing<'_> {
             })
             .collect();
         let mut state = self.client.lock();
-        let put = state.put(pattern, known, self.terms)?;
+        let put = state.put(pattern, matched, heads.iter().map(|(slot, _)| slot), self.terms)?;
         if put.new {
-            if let Some(sub) = state.outbox.subs.get_mut(put.sub as usize) {
-                sub.matched = matched;
-            }
             self.client.count_subscriptions(1);
             self.index.hub.interest().begin(pattern);
-            self.index.wild.entry(self.key).or_default().push(pattern.clone());
+            self.index.wild.entry(pattern.clone()).or_default().insert(self.key);
         }
+        self.supersede(&mut state, &heads);
         let mut resumed = Vec::new();
         for (slot, head) in &heads {
             let Some(recovered) = self.begin(&mut state, &put, slot, head) else { continue };
@@ -191,6 +185,25 @@ impl Subscribing<'_> {
         }
         let topics = self.terms.resume.map(|_| resumed);
         Ok(SubscribeRow { matched: Some(matched), topics, ..SubscribeRow::default() })
+    }
+
+    /// Drops what [`Subscribing::begin`] would drop of each topic that reaches the client already: to
+    /// go through all that waits for each of thousands takes too long.
+    fn supersede(&self, state: &mut ClientState, heads: &[(Arc<Slot>, Head)]) {
+        let Terms { options, resume, .. } = self.terms;
+        let taken =
+            heads.iter().filter(|(slot, _)| !state.prefers_other(slot, &self.asked.pattern));
+        let views = taken.filter_map(|(slot, head)| Some((state.view_of(slot)?, head)));
+        let mut views: Vec<_> = views.map(|(view, head)| (view, head.last.is_some())).collect();
+        views.sort_unstable();
+        if !options.status {
+            let views: Vec<_> = views.iter().map(|(view, _)| *view).collect();
+            state.outbox.drop_statuses(&views);
+        }
+        if options.snapshot || resume.is_some() {
+            let views: Vec<_> = views.iter().filter(|it| it.1).map(|(view, _)| *view).collect();
+            state.outbox.drop_snapshots(&views);
+        }
     }
 
     /// Begins to deliver a topic. Tells whether it goes on from where the client left off; nothing
@@ -204,7 +217,7 @@ impl Subscribing<'_> {
     ) -> Option<bool> {
         // Nothing is more specific than the name.
         let by_pattern = self.asked.pattern.is_wildcard();
-        if by_pattern && state.best_for(slot.topic().as_str()) != Some(put.sub) {
+        if by_pattern && state.prefers_other(slot, &self.asked.pattern) {
             return None;
         }
         let (view, fresh) = self.index.attach(self.key, state, slot, put.sub)?;
@@ -216,126 +229,19 @@ impl Subscribing<'_> {
     }
 }
 
-/// Ends the subscription of one string. One that the client does not have is no error.
-pub(super) fn unsubscribe(
-    index: &mut Index,
-    client: &Arc<Client>,
-    text: &str,
-    now: Now,
-) -> UnsubscribeRow {
-    let asked = match Asked::read(text) {
-        Ok(asked) => asked,
-        Err((topic, error)) => {
-            return UnsubscribeRow { topic, canonical: None, ok: false, error: Some(error) };
-        }
-    };
-    let row =
-        UnsubscribeRow { topic: asked.text, canonical: asked.canonical, ok: true, error: None };
-    let Some(key) = key_of(index, client) else {
-        return row;
-    };
-    index.settle(key, now.instant);
-    let mut state = client.lock();
-    if let Some(sub) = state.find(&asked.pattern) {
-        state.outbox.cancel(sub);
-        state.outbox.subs.try_remove(sub as usize);
-        forget(index, key, &asked.pattern);
-        client.count_subscriptions(-1);
-        hand_over(index, key, &mut state, sub);
-    }
-    row
-}
-
-/// Gives the topics of a subscription that has ended to the next match, or lets go of them.
-fn hand_over(index: &mut Index, key: u32, state: &mut ClientState, ended: u32) {
-    let views: Vec<_> = state
-        .outbox
-        .views
-        .iter()
-        .filter(|(_, view)| view.sub == ended)
-        .map(|(_, view)| view.slot.clone())
-        .collect();
-    for slot in views {
-        match state.best_for(slot.topic().as_str()) {
-            Some(next) => take_over(index, key, state, &slot, next),
-            None => index.detach(key, state, slot.id()),
-        }
-    }
-}
-
-/// The next match gets the topic, as if it had subscribed at its last update.
-fn take_over(index: &mut Index, key: u32, state: &mut ClientState, slot: &Arc<Slot>, next: u32) {
-    let options = state.outbox.subs.get(next as usize).map(|sub| sub.options.clone());
-    let attached = index.attach(key, state, slot, next);
-    if let (Some((view, _)), Some(options)) = (attached, options) {
-        state.remember(view, &options, index.last_offered(slot).as_ref());
-    }
-}
-
-/// Takes a string out of what is wanted and of what waits for births.
-fn forget(index: &mut Index, key: u32, pattern: &Pattern) {
-    index.hub.interest().end(pattern);
-    match pattern.as_topic() {
-        Some(topic) => {
-            if let Some(waiting) = index.exact.get_mut(&topic) {
-                waiting.remove(&key);
-                if waiting.is_empty() {
-                    index.exact.remove(&topic);
-                }
-            }
-        }
-        None => {
-            if let Some(patterns) = index.wild.get_mut(&key) {
-                patterns.retain(|known| known != pattern);
-                if patterns.is_empty() {
-                    index.wild.remove(&key);
-                }
-            }
-        }
-    }
-}
-
-/// Takes a client out of the index. What waits for it is lost.
-pub(super) fn detach(index: &mut Index, client: &Arc<Client>, now: Now) {
-    let Some(key) = key_of(index, client) else { return };
-    index.settle(key, now.instant);
-    // What made its state faulty must not keep it here; and this may run while a panic unwinds.
-    if catch_unwind(AssertUnwindSafe(|| client.discard(now.instant))).is_err() {
-        client.fail();
-    }
-    let mut state = client.lock();
-    let topics: Vec<_> = state.by_topic.keys().copied().collect();
-    for topic in topics {
-        index.detach(key, &mut state, topic);
-    }
-    let patterns: Vec<_> =
-        state.outbox.subs.drain().map(|subscription| subscription.pattern).collect();
-    for pattern in &patterns {
-        forget(index, key, pattern);
-    }
-    client.count_subscriptions(-i32::try_from(patterns.len()).unwrap_or(i32::MAX));
-    drop(state);
-    index.clients.try_remove(key as usize);
-}
-
 impl ClientState {
-    fn find(&self, pattern: &Pattern) -> Option<u32> {
-        let mut subs = self.outbox.subs.iter();
-        let found = subs.find(|(_, sub)| sub.pattern == *pattern);
-        found.and_then(|(key, _)| u32::try_from(key).ok())
-    }
-
-    /// Whether the pattern is subscribed, and how many topics all patterns matched when they were.
-    fn matched(&self, pattern: &Pattern) -> (bool, usize) {
-        let matched = self.outbox.subs.iter().map(|(_, sub)| sub.matched).sum();
-        (self.find(pattern).is_some(), matched)
-    }
-
-    /// Adds a subscription, or replaces the options of one that there is. Its ledger and what
-    /// waits for it stay. `known` says whether there is one: to look for it takes a walk over all.
-    fn put(&mut self, pattern: &Pattern, known: bool, terms: Terms<'_>) -> Result<Put, ErrorBody> {
-        if let Some(sub) = known.then(|| self.find(pattern)).flatten() {
-            let changed = self.outbox.replace_options(sub, terms.options);
+    /// Adds a subscription, or replaces the options of one that there is, which may have something
+    /// in the views of `slots`. Its ledger and what waits for it stay.
+    fn put<'a>(
+        &mut self,
+        pattern: &Pattern,
+        matched: usize,
+        slots: impl Iterator<Item = &'a Arc<Slot>>,
+        terms: Terms<'_>,
+    ) -> Result<Put, ErrorBody> {
+        if let Some(sub) = self.names().find(pattern.as_str()) {
+            let views: Vec<_> = slots.filter_map(|slot| self.view_of(slot)).collect();
+            let changed = self.outbox.replace_options(sub, terms.options, &views);
             return Ok(Put { sub, new: false, changed });
         }
         let most = terms.limits.topics;
@@ -346,12 +252,20 @@ impl ClientState {
         let sub = Subscription {
             pattern: pattern.clone(),
             options: terms.options.clone(),
-            matched: 0,
+            matched,
             ledger: Ledger::default(),
             failure_told: false,
         };
-        let sub = u32::try_from(self.outbox.subs.insert(sub)).map_err(|_| beyond_count())?;
+        let sub = self.insert(sub).ok_or_else(beyond_count)?;
         Ok(Put { sub, new: true, changed: true })
+    }
+
+    /// Whether the topic reaches the client under a more specific subscription than `pattern`. What
+    /// matches it and was subscribed before has it already.
+    fn prefers_other(&self, slot: &Slot, pattern: &Pattern) -> bool {
+        let view = self.view_of(slot).and_then(|view| self.outbox.views.get(view as usize));
+        let owner = view.and_then(|view| self.outbox.subs.get(view.sub as usize));
+        owner.is_some_and(|owner| owner.pattern.cmp_specificity(pattern).is_gt())
     }
 
     /// Every subscription with its account, by name.

@@ -64,6 +64,7 @@ const PURE: &[&str] = &[
     "src/delivery/turns.rs",
     "src/delivery/account.rs",
     "src/delivery/ledger.rs",
+    "src/delivery/register.rs",
     "src/session/heartbeat.rs",
     "src/session/handshake.rs",
     "src/session/extension.rs",

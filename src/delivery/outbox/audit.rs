@@ -5,6 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 
 impl Outbox {
+    /// How many places in the order have been come to by what goes through all of them.
+    pub(in crate::delivery) fn order_visits(&self) -> usize {
+        self.order.visits()
+    }
+
     /// Recounts everything that is kept as a sum.
     ///
     /// # Panics

@@ -153,7 +153,12 @@ impl Outbox {
 
     /// Brings the ledgers up to date.
     pub(in crate::delivery) fn post(&mut self) {
-        for view in 0..self.lanes.count() {
+        self.post_those(0..self.lanes.count());
+    }
+
+    /// The same of the topics of these views.
+    pub(super) fn post_those(&mut self, views: impl IntoIterator<Item = u32>) {
+        for view in views {
             self.lanes.post(view, &mut self.subs);
         }
     }

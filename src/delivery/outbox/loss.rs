@@ -142,20 +142,22 @@ impl Outbox {
         self.tally.lose(loss, count);
     }
 
-    /// Ends `sub`: nothing of it waits any more. Its topics must be given to others or removed by
-    /// the caller afterwards, which it can tell from [`View::sub`].
-    pub(in crate::delivery) fn cancel(&mut self, sub: u32) {
-        self.post();
-        let mut lost: u64 = 0;
+    /// Ends subscriptions: nothing of them waits any more. What they have is in the views `among`
+    /// alone; both are in order. Their topics must be given to others or removed by the caller
+    /// afterwards, which it can tell from the `sub` of a view.
+    pub(in crate::delivery) fn cancel(&mut self, ended: &[u32], among: &[u32]) {
+        self.post_those(among.iter().copied());
+        let is_ended = |sub: u32| ended.binary_search(&sub).is_ok();
+        let mut lost = Vec::new();
         let (views, held) = (&mut self.views, &mut self.held);
         let (queued_updates, queued_bytes) = (&mut self.queued_updates, &mut self.queued_bytes);
         self.order.retain(|token| match token {
-            Token::Update { sub: owner, history: true, .. } if *owner == sub => {
-                lost += 1;
+            Token::Update { sub, history: true, .. } if is_ended(*sub) => {
+                lost.push((*sub, 1));
                 false
             }
-            Token::Update { view, sub: owner, letter, .. } if *owner == sub => {
-                lost += 1;
+            Token::Update { view, sub, letter, .. } if is_ended(*sub) => {
+                lost.push((*sub, 1));
                 *queued_updates -= 1;
                 *queued_bytes -= letter.frame.len();
                 if let Some(topic) = views.get_mut(*view as usize) {
@@ -166,41 +168,42 @@ impl Outbox {
             Token::Latest { view } => views
                 .get(*view as usize)
                 .and_then(|topic| topic.latest.as_ref())
-                .is_some_and(|latest| latest.sub != sub),
-            Token::Snapshot { view, sub: owner, .. } if *owner == sub => {
+                .is_some_and(|latest| !is_ended(latest.sub)),
+            Token::Snapshot { view, sub, .. } if is_ended(*sub) => {
                 if let Some(topic) = views.get_mut(*view as usize) {
                     topic.snapshot = false;
                 }
                 false
             }
-            Token::Gap { gap, .. } => gap.sub != sub,
-            Token::Ready { sub: owner, .. } => *owner != Some(sub),
+            Token::Gap { gap, .. } => !is_ended(gap.sub),
+            Token::Ready { sub, .. } => !sub.is_some_and(is_ended),
             Token::Replay { view } => views
                 .get(*view as usize)
                 .and_then(|topic| topic.cursor.as_ref())
-                .is_some_and(|cursor| cursor.sub != sub),
+                .is_some_and(|cursor| !is_ended(cursor.sub)),
             Token::Update { .. } | Token::Snapshot { .. } | Token::Status { .. } => true,
         });
-        for (key, topic) in views {
-            if let Some(cursor) = topic.cursor.take_if(|cursor| cursor.sub == sub) {
-                lost += cursor.left();
+        for view in among {
+            let Some(topic) = views.get_mut(*view as usize) else { continue };
+            if let Some(cursor) = topic.cursor.take_if(|cursor| is_ended(cursor.sub)) {
+                lost.push((cursor.sub, cursor.left()));
             }
-            if let Some(latest) = topic.latest.take_if(|latest| latest.sub == sub) {
-                lost += 1;
-                if let (Place::Held(due), Ok(key)) = (latest.place, u32::try_from(key)) {
-                    held.remove(&(due, key));
+            if let Some(latest) = topic.latest.take_if(|latest| is_ended(latest.sub)) {
+                lost.push((latest.sub, 1));
+                if let Place::Held(due) = latest.place {
+                    held.remove(&(due, *view));
                 }
             }
         }
         self.count_lazy();
         // Its key may be given to another subscription: what is partly written must not be credited
         // to that one.
-        if let Some(part) = &mut self.partial
-            && part.forgo(|owner| owner == sub).is_some()
-        {
-            lost += 1;
+        if let Some(part) = &mut self.partial {
+            lost.extend(part.forgo(is_ended).map(|sub| (sub, 1)));
         }
-        self.credit_losses(sub, Loss::Unsubscribed, lost);
+        for (sub, count) in lost {
+            self.credit_losses(sub, Loss::Unsubscribed, count);
+        }
     }
 
     /// The client is gone or will be told nothing more: what waits for it is lost, and nothing but

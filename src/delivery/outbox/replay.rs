@@ -6,7 +6,7 @@ use crate::{
     delivery::{
         offer::Offer,
         options::Options,
-        view::{Cursor, Cut, Gap, Token, View},
+        view::{Cursor, Cut, Gap, Token},
     },
     protocol::code::GapReason,
 };
@@ -57,25 +57,29 @@ impl Outbox {
         true
     }
 
-    /// Gives `sub` other options. True when they differ.
-    pub(in crate::delivery) fn replace_options(&mut self, sub: u32, options: &Options) -> bool {
+    /// Gives `sub` other options; it has its topics among `views`. True when they differ.
+    pub(in crate::delivery) fn replace_options(
+        &mut self,
+        sub: u32,
+        options: &Options,
+        views: &[u32],
+    ) -> bool {
         let known = self.subs.get(sub as usize);
         if known.is_none_or(|known| known.options == *options) {
             return false;
         }
-        let of_sub = |(_, topic): &(usize, &View)| topic.sub == sub && topic.cursor.is_some();
-        let keys = self.views.iter().filter(of_sub).filter_map(|(key, _)| u32::try_from(key).ok());
-        for view in keys.collect::<Vec<_>>() {
-            self.cut(view);
+        let is_of_sub =
+            |view: &&u32| self.views.get(**view as usize).is_some_and(|it| it.sub == sub);
+        let views: Vec<_> = views.iter().filter(is_of_sub).collect();
+        for view in &views {
+            self.cut(**view);
         }
         if let Some(known) = self.subs.get_mut(sub as usize) {
             known.options = options.clone();
             known.failure_told = false;
         }
-        let of_sub = |(_, topic): &(usize, &View)| topic.sub == sub;
-        let keys = self.views.iter().filter(of_sub).filter_map(|(key, _)| u32::try_from(key).ok());
-        for view in keys.collect::<Vec<_>>() {
-            self.set_lane(view);
+        for view in views {
+            self.set_lane(*view);
         }
         true
     }

@@ -20,6 +20,7 @@ mod subscribing;
 mod terms;
 mod verdict;
 pub(super) mod visits;
+mod walks;
 mod wire;
 mod world;
 mod writing;

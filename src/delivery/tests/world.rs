@@ -15,6 +15,7 @@ use crate::{
         index::{Index, Now, Touched},
         metrics::{Metrics, TransportKind},
         subscribe::{self, Terms},
+        unsubscribe,
     },
     hub::{Config, Event, Hub, Inbox, Outcome, Trouble},
     market::{Data, Decimal, Reason, Tick, Topic},
@@ -137,7 +138,7 @@ impl World {
     /// The client is gone.
     pub(super) fn disconnect(&mut self, peer: usize) {
         let now = self.now();
-        subscribe::detach(&mut self.index, &self.peers[peer].client, now);
+        unsubscribe::detach(&mut self.index, &self.peers[peer].client, now);
     }
 
     /// Subscribes and answers, in the order in which a subscriber does.
@@ -165,9 +166,15 @@ impl World {
     }
 
     pub(super) fn unsubscribe(&mut self, peer: usize, text: &str) {
+        self.end(peer, &[text.to_owned()]);
+    }
+
+    /// As [`World::unsubscribe`], several in one request.
+    pub(super) fn end(&mut self, peer: usize, texts: &[String]) {
         let client = self.peers[peer].client.clone();
         let now = self.now();
-        assert!(subscribe::unsubscribe(&mut self.index, &client, text, now).ok);
+        let rows = unsubscribe::unsubscribe(&mut self.index, &client, texts, now);
+        assert!(rows.iter().all(|row| row.ok));
         self.answer(peer);
     }
 
