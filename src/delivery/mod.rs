@@ -69,6 +69,9 @@ use client::Client;
 use metrics::Metrics;
 use shard::Shard;
 
+/// Topics that a client subscribes before the others of its shard get their turn.
+const TOPICS_PER_TURN: usize = 64;
+
 /// The shards, and what every client of them has in common.
 #[derive(Debug)]
 pub struct Delivery {
@@ -183,25 +186,59 @@ impl Subscriber {
         options: &Options,
         reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
     ) {
-        let mut touched = Vec::new();
         self.client.cork();
-        let resume = asked.resume.as_ref();
-        let rows: Vec<_> = asked
-            .topics
-            .iter()
-            .map(|text| {
-                let (row, more) = self.shard.subscribe(&self.client, text, options, resume);
-                touched.extend(more);
-                row
-            })
-            .collect();
+        let mut rows = Vec::with_capacity(asked.topics.len());
+        self.subscribe_those(&asked.topics, asked, options, &mut rows);
+        self.answer(reply(&rows));
+    }
+
+    /// As [`Subscriber::subscribe`], for whoever is on the client's shard: its other clients get their
+    /// turn in between.
+    pub async fn subscribe_in_turns(
+        &self,
+        asked: &Subscribe,
+        options: &Options,
+        reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
+    ) {
+        self.client.cork();
+        let mut rows = Vec::with_capacity(asked.topics.len());
+        let mut left = &*asked.topics;
+        while let Some((turn, rest)) = left.split_at_checked(turn_of(left)) {
+            self.subscribe_those(turn, asked, options, &mut rows);
+            left = rest;
+            if left.is_empty() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.answer(reply(&rows));
+    }
+
+    /// Subscribes, without an answer, and writes to the others whom that brings something.
+    fn subscribe_those(
+        &self,
+        topics: &[String],
+        asked: &Subscribe,
+        options: &Options,
+        rows: &mut Vec<SubscribeRow>,
+    ) {
+        let mut touched = Vec::new();
+        for text in topics {
+            let (row, more) =
+                self.shard.subscribe(&self.client, text, options, asked.resume.as_ref());
+            touched.extend(more);
+            rows.push(row);
+        }
         // The others first: a fault in this one must not keep from them what is theirs.
         let now = Instant::now();
         for client in touched {
             client.flush_apart(now);
         }
-        self.client.uncork(reply(&rows));
-        self.client.flush(now);
+    }
+
+    fn answer(&self, answer: Bytes) {
+        self.client.uncork(answer);
+        self.client.flush(Instant::now());
     }
 
     /// Ends the subscriptions of `topics`. Nothing of them is written after this returns.
@@ -260,6 +297,13 @@ impl Subscriber {
     pub fn end(&self) {
         self.shard.detach(&self.client);
     }
+}
+
+/// How many of `texts` are subscribed in one turn: a pattern is one, since it is held against every
+/// topic that there is.
+fn turn_of(texts: &[String]) -> usize {
+    let is_topic = |text: &&String| !text.contains(['*', '>']);
+    texts.iter().take(TOPICS_PER_TURN).take_while(is_topic).count().max(1)
 }
 
 impl Drop for Subscriber {

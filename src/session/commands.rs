@@ -79,27 +79,29 @@ impl<'a> Commands<'a> {
     }
 
     /// Answers one text message.
-    pub(super) fn handle_text(&mut self, text: &str, now: Instant) -> Verdict {
+    pub(super) async fn handle_text(&mut self, text: &str, now: Instant) -> Verdict {
         match self.subscriber.format().encoding {
-            Encoding::Json => self.handle(|| command::parse(text), now),
+            Encoding::Json => self.handle(|| command::parse(text), now).await,
             Encoding::MessagePack => {
-                self.handle(|| Err(misplaced("this subprotocol has binary messages only")), now)
+                let error = misplaced("this subprotocol has binary messages only");
+                self.handle(|| Err(error), now).await
             }
         }
     }
 
     /// Answers one binary message.
-    pub(super) fn handle_binary(&mut self, bytes: &[u8], now: Instant) -> Verdict {
+    pub(super) async fn handle_binary(&mut self, bytes: &[u8], now: Instant) -> Verdict {
         match self.subscriber.format().encoding {
             Encoding::Json => {
-                self.handle(|| Err(misplaced("this subprotocol has text messages only")), now)
+                let error = misplaced("this subprotocol has text messages only");
+                self.handle(|| Err(error), now).await
             }
-            Encoding::MessagePack => self.handle(|| unpacked(bytes), now),
+            Encoding::MessagePack => self.handle(|| unpacked(bytes), now).await,
         }
     }
 
     /// Answers what `read` reads, if it may be asked now.
-    fn handle(
+    async fn handle(
         &mut self,
         read: impl FnOnce() -> Result<Request, Unreadable>,
         now: Instant,
@@ -111,7 +113,7 @@ impl<'a> Commands<'a> {
         match read() {
             Ok(request) => {
                 self.metrics().request(request.command.method());
-                self.answer(&request.id, request.command, now);
+                self.answer(&request.id, request.command, now).await;
             }
             Err(unreadable) => {
                 if let Some(method) = unreadable.method {
@@ -145,9 +147,9 @@ impl<'a> Commands<'a> {
         if self.controls.take(1.0, now) { Verdict::Continue } else { Verdict::Flood }
     }
 
-    fn answer(&self, id: &RequestId, command: Command, now: Instant) {
+    async fn answer(&self, id: &RequestId, command: Command, now: Instant) {
         let outcome = match command {
-            Command::Subscribe(asked) => self.subscribe(id, &asked),
+            Command::Subscribe(asked) => self.subscribe(id, &asked).await,
             Command::Unsubscribe(asked) => self.unsubscribe(id, &asked),
             Command::Subscriptions => {
                 let subscriptions = self.subscriber.subscriptions();
@@ -169,15 +171,20 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn subscribe(&self, id: &RequestId, asked: &Subscribe) -> Result<Option<Bytes>, ErrorBody> {
+    async fn subscribe(
+        &self,
+        id: &RequestId,
+        asked: &Subscribe,
+    ) -> Result<Option<Bytes>, ErrorBody> {
         self.check_count(&asked.topics)?;
         let options = self.subscriber.options(asked)?;
-        self.subscriber.subscribe(asked, &options, |rows: &[SubscribeRow]| {
+        let reply = |rows: &[SubscribeRow]| {
             for error in rows.iter().filter_map(|row| row.error.as_ref()) {
                 self.metrics().error(error.code);
             }
             self.reply(id, &Rows { topics: rows })
-        });
+        };
+        self.subscriber.subscribe_in_turns(asked, &options, reply).await;
         Ok(None)
     }
 

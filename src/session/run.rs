@@ -35,7 +35,7 @@ use crate::{
     shutdown::Stage,
 };
 
-/// Messages read before the shard's other tasks get their turn.
+/// Messages other than requests that are read before the shard's other tasks get their turn.
 const MESSAGES_PER_TURN: usize = 32;
 /// While more of its answers wait, a client's further requests are not read.
 const ANSWERS_WAITING_MAX: usize = 64 << 10;
@@ -172,7 +172,12 @@ impl<'a> Session<'a> {
             // One poll over all that may happen: as futures of their own, the waits would be half of
             // what a session takes in memory.
             let happened = poll_fn(|context| self.poll(context, write, read, timer.as_mut())).await;
+            let readable = happened.readable;
             if let Some(end) = self.deal_with(happened) {
+                return end;
+            }
+            // On the heap: most sessions read nothing most of the time.
+            if readable && let Some(end) = Box::pin(self.read()).await {
                 return end;
             }
         }
@@ -217,7 +222,7 @@ impl<'a> Session<'a> {
         } else if happened.timed {
             self.subscriber.flush(Instant::now());
         }
-        if happened.readable { self.read() } else { None }
+        None
     }
 
     fn on_time(&mut self, flow: &Flow) -> Due {
@@ -233,9 +238,9 @@ impl<'a> Session<'a> {
         due
     }
 
-    /// Reads and answers a bounded number of messages. What the reader has buffered beyond them
+    /// Reads and answers one request, or a bounded number of other messages. What the reader has buffered beyond them
     /// does not make the socket readable again, so it is remembered that there may be more.
-    fn read(&mut self) -> Option<End> {
+    async fn read(&mut self) -> Option<End> {
         let mut answers = Vec::new();
         for _ in 0..MESSAGES_PER_TURN {
             let received = self.inbound.next(self.stream, &mut answers);
@@ -248,20 +253,21 @@ impl<'a> Session<'a> {
                 self.subscriber.send(answer, now);
             }
             self.unread = !matches!(received, Received::Nothing);
+            let is_request = matches!(received, Received::Text(_) | Received::Binary(_));
             let verdict = match received {
                 Received::Nothing => return None,
                 Received::Gone => return Some(End::Gone),
                 Received::Broken(close) => return Some(End::Because(close)),
                 Received::Closed(close) => return Some(End::Answered(close)),
                 Received::Alive => self.commands.handle_control(now),
-                Received::Text(text) => self.commands.handle_text(&text, now),
-                Received::Binary(bytes) => self.commands.handle_binary(&bytes, now),
+                Received::Text(text) => self.commands.handle_text(&text, now).await,
+                Received::Binary(bytes) => self.commands.handle_binary(&bytes, now).await,
             };
             self.timers.heard(now);
             if verdict == Verdict::Flood {
                 return Some(End::Because(Close::RateLimited));
             }
-            if self.subscriber.flow().control_bytes > ANSWERS_WAITING_MAX {
+            if is_request || self.subscriber.flow().control_bytes > ANSWERS_WAITING_MAX {
                 return None;
             }
         }

@@ -73,7 +73,7 @@ impl Drop for Shard {
 
 /// One client.
 pub(super) struct Client {
-    subscriber: Subscriber,
+    pub(super) subscriber: Subscriber,
     socket: Socket,
 }
 

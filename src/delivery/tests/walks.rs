@@ -2,8 +2,23 @@
 //! serves nobody else meanwhile. What is counted is who is come to by walks over all subscriptions,
 //! topics or waiting messages of the client.
 
-use super::world::{LIMITS, ROOMY, STALE_AFTER, World, every, latest, with_snapshot, with_status};
-use crate::delivery::Options;
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::pin,
+    task::{Context, Waker},
+};
+
+use bytes::Bytes;
+
+use super::{
+    panics::Shard,
+    world::{LIMITS, ROOMY, STALE_AFTER, World, every, latest, with_snapshot, with_status},
+};
+use crate::{
+    delivery::{Config, Options},
+    protocol::params::Subscribe,
+};
 
 const MANY: usize = LIMITS.topics / 2;
 
@@ -149,4 +164,27 @@ fn what_waits_for_a_slow_client_is_gone_through_a_few_times_and_not_for_each_top
     assert!(visits_of(&mut world, client, |world| world.end(client, &wide)) <= few * 2);
     world.open(client);
     assert!(world.got(client).is_empty());
+}
+
+#[test]
+fn a_request_of_many_topics_gives_others_their_turn_and_is_answered_once() {
+    let shard = Shard::with(&Config::default());
+    let plain = |count: usize| (0..count).map(topic).collect::<Vec<_>>();
+    let mixed = [plain(1), patterns()[..2].to_vec(), plain(2)].concat();
+    for (topics, turns) in [(plain(64), 1), (plain(65), 2), (plain(200), 4), (mixed, 4)] {
+        let asked = Subscribe { topics, ..Subscribe::default() };
+        let subscriber = shard.client_by(usize::MAX, &every()).subscriber;
+        let answered = Cell::new(0);
+        let options = every();
+        let mut subscribing = pin!(subscriber.subscribe_in_turns(&asked, &options, |rows| {
+            answered.set(rows.len());
+            Bytes::from_static(b"{}")
+        }));
+        let mut context = Context::from_waker(Waker::noop());
+        let polls = (1..).find(|_| {
+            assert_eq!(answered.get(), 0);
+            subscribing.as_mut().poll(&mut context).is_ready()
+        });
+        assert_eq!((polls, answered.get()), (Some(turns), asked.topics.len()));
+    }
 }
