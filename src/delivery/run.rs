@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use smallvec::{SmallVec, smallvec};
 
 use super::offer::Offer;
 use crate::{hub::Issued, units::Micros};
@@ -14,7 +15,8 @@ use crate::{hub::Issued, units::Micros};
 /// Consecutive updates of a topic.
 #[derive(Debug)]
 pub(super) struct Run {
-    pub(super) offers: Vec<Offer>,
+    /// Mostly one.
+    pub(super) offers: SmallVec<[Offer; 1]>,
     /// Clients who have not got it yet.
     left: usize,
     /// Clients who have got it and are not taken from those yet.
@@ -35,7 +37,7 @@ pub(super) struct Bulk {
 /// Moments of updates.
 #[derive(Debug, Default)]
 pub(super) struct Moments {
-    pub(super) all: Vec<Micros>,
+    pub(super) all: SmallVec<[Micros; 2]>,
     pub(super) first: Micros,
     pub(super) last: Micros,
     /// Their distances from the first, together.
@@ -45,7 +47,7 @@ pub(super) struct Moments {
 impl Run {
     /// Begins with one update, for so many clients.
     pub(super) fn new(issued: &Arc<Issued>, members: usize) -> Self {
-        let offers = vec![Offer::new(issued.clone())];
+        let offers = smallvec![Offer::new(issued.clone())];
         Self { offers, left: members, got: Cell::new(0), bulk: OnceCell::new() }
     }
 
@@ -97,7 +99,7 @@ impl Run {
 }
 
 impl Moments {
-    fn new(all: Vec<Micros>) -> Self {
+    fn new(all: SmallVec<[Micros; 2]>) -> Self {
         let first = all.iter().min().copied().unwrap_or_default();
         let last = all.iter().max().copied().unwrap_or_default();
         let spread = all.iter().map(|moment| moment.saturating_sub(first)).sum();

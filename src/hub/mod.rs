@@ -21,7 +21,8 @@ mod untold;
 
 use std::{
     cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BTreeMap, BinaryHeap},
+    ops::Bound,
     sync::{
         Arc,
         atomic::{AtomicIsize, AtomicU32, Ordering},
@@ -29,7 +30,7 @@ use std::{
 };
 
 use dashmap::DashMap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 pub use config::Config;
 pub use freshness::{Standing, Transition, Trouble};
@@ -81,6 +82,8 @@ pub struct StatusChange {
 #[derive(Debug)]
 pub struct Hub {
     topics: DashMap<Topic, Arc<Slot>>,
+    /// The same in order, for patterns. Locked after one of `topics`, if with it.
+    by_name: RwLock<BTreeMap<Topic, Arc<Slot>>>,
     next_id: AtomicU32,
     epoch: Epoch,
     common: Common,
@@ -98,6 +101,7 @@ impl Hub {
         let outlets = outlets.clamp(1, OUTLETS_MAX);
         Self {
             topics: DashMap::new(),
+            by_name: RwLock::default(),
             next_id: AtomicU32::new(0),
             epoch,
             common: Common { outlets: Outlets::new(outlets), ageing: Ageing::default() },
@@ -143,7 +147,9 @@ impl Hub {
         let slot = entry.or_insert_with(|| {
             let id = self.next_id.fetch_add(1, Ordering::Relaxed);
             self.common.ageing.born();
-            Arc::new(Slot::new(id, topic.clone(), self.epoch.clone()))
+            let slot = Arc::new(Slot::new(id, topic.clone(), self.epoch.clone()));
+            self.by_name.write().insert(topic.clone(), slot.clone());
+            slot
         });
         slot.clone()
     }
@@ -158,14 +164,15 @@ impl Hub {
         if !pattern.is_wildcard() {
             return self.topic(pattern.as_str()).into_iter().collect();
         }
-        let mut slots: Vec<_> = self
-            .topics
-            .iter()
-            .filter(|entry| pattern.matches(entry.key().as_str()))
-            .map(|entry| entry.value().clone())
-            .collect();
-        slots.sort_unstable_by(|a, b| a.topic().cmp(b.topic()));
-        slots
+        let beginning = pattern.beginning();
+        let from = (Bound::Included(beginning), Bound::Unbounded);
+        let by_name = self.by_name.read();
+        by_name
+            .range::<str, _>(from)
+            .take_while(|(topic, _)| topic.as_str().starts_with(beginning))
+            .filter(|(topic, _)| pattern.matches(topic.as_str()))
+            .map(|(_, slot)| slot.clone())
+            .collect()
     }
 
     /// Publishes a reading that `source` gave at `rx`; it stays live for `stale_after` µs.

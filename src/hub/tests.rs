@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, thread};
+use std::thread;
 
 use proptest::prelude::*;
 
@@ -124,6 +124,22 @@ fn patterns_find_topics_by_name() {
     assert_eq!(names("price.A-USD"), ["price.A-USD"]);
     assert_eq!(names(">").len(), 4);
     assert!(names("candle.>").is_empty());
+}
+
+proptest! {
+    #[test]
+    fn a_pattern_finds_all_that_it_matches_in_order(
+        topics in prop::collection::btree_set("[ab-]{1,2}(\\.[ab_]{1,2}){0,3}", 0..30),
+        pattern in "([ab-]{1,2}|\\*)(\\.([ab_]{1,2}|\\*)){0,2}(\\.>)?|>",
+    ) {
+        let hub = hub(Config::default());
+        topics.iter().for_each(|topic| drop(hub.declare(&Topic::parse(topic).unwrap())));
+        let pattern = Pattern::parse(&pattern).unwrap();
+        let found = hub.matching(&pattern);
+        let found: Vec<_> = found.iter().map(|slot| slot.topic().as_str()).collect();
+        let expected: Vec<_> = topics.iter().filter(|topic| pattern.matches(topic)).collect();
+        prop_assert_eq!(found, expected);
+    }
 }
 
 #[test]

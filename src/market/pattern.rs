@@ -66,6 +66,11 @@ impl Pattern {
         if self.wildcard { None } else { Topic::parse(&self.text).ok() }
     }
 
+    /// What every topic that is meant begins with.
+    pub fn beginning(&self) -> &str {
+        self.text.split(['*', '>']).next().unwrap_or_default()
+    }
+
     /// Whether `topic` is one of those meant.
     pub fn matches(&self, topic: &str) -> bool {
         if !self.wildcard {
