@@ -238,8 +238,9 @@ impl<'a> Session<'a> {
         due
     }
 
-    /// Reads and answers one request, or a bounded number of other messages. What the reader has buffered beyond them
-    /// does not make the socket readable again, so it is remembered that there may be more.
+    /// Reads and answers one request, or a bounded number of other messages. What the reader has
+    /// buffered beyond them does not make the socket readable again, so it is remembered that there
+    /// may be more.
     async fn read(&mut self) -> Option<End> {
         let mut answers = Vec::new();
         for _ in 0..MESSAGES_PER_TURN {
