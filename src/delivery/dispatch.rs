@@ -77,23 +77,19 @@ impl Index {
             }
         }
         desk.tell(&mut self.turns);
-        desk.report();
     }
 
     fn serve(&mut self, key: u32, desk: &mut Desk, now: Instant) {
         let mut marks = desk.take_marks();
         self.turns.take(key, &mut marks);
         let served = self.clients.get(key as usize).and_then(|client| {
-            if desk.is_due(client) {
-                desk.tell(&mut self.turns);
-            }
             let (runs, defers) = (&self.turns.runs, self.defers_latest);
             guarded(client, |client| client.serve(&marks, runs, defers, desk, now))
         });
         if served == Some(Served::AsItWas) {
-            desk.got(&marks, &self.turns.runs);
+            desk.note(&marks, &self.turns.runs);
         } else {
-            marks.iter().for_each(|mark| self.turns.got(mark.run, 1));
+            marks.iter().for_each(|mark| self.turns.leave(mark.run, 1));
         }
         if served == Some(Served::Later) {
             self.deferred.push(key);
@@ -177,7 +173,8 @@ impl Index {
 
     /// Everyone is served, whatever waits: after a fault, some may be taken for due still and would
     /// not be served for what comes next.
-    pub(super) fn recover(&mut self, now: Now) {
+    pub(super) fn recover(&mut self, desk: &mut Desk, now: Now) {
+        desk.tell(&mut self.turns);
         let keys = || self.clients.iter().filter_map(|(key, _)| u32::try_from(key).ok());
         let keys: Vec<_> = keys().collect();
         for key in &keys {
@@ -205,7 +202,7 @@ pub(super) fn accept(client: &Client, key: u32, turns: &mut Turns, now: Instant)
     turns.take(key, &mut marks);
     if !marks.is_empty() {
         guarded(client, |client| client.accept(&marks, &turns.runs, now));
-        marks.drain(..).for_each(|mark| turns.got(mark.run, 1));
+        marks.drain(..).for_each(|mark| turns.leave(mark.run, 1));
     }
 }
 

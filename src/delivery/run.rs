@@ -19,8 +19,8 @@ pub(super) struct Run {
     pub(super) offers: SmallVec<[Offer; 1]>,
     /// Clients who have not got it yet.
     left: usize,
-    /// Clients who have got it and are not taken from those yet.
-    got: Cell<usize>,
+    /// Clients who have got it and are neither accounted for nor taken from those yet.
+    noted: Cell<usize>,
     bulk: OnceCell<Bulk>,
 }
 
@@ -37,6 +37,7 @@ pub(super) struct Bulk {
 /// Moments of updates.
 #[derive(Debug, Default)]
 pub(super) struct Moments {
+    /// Two take no more room than a pointer and a length.
     pub(super) all: SmallVec<[Micros; 2]>,
     pub(super) first: Micros,
     pub(super) last: Micros,
@@ -48,7 +49,7 @@ impl Run {
     /// Begins with one update, for so many clients.
     pub(super) fn new(issued: &Arc<Issued>, members: usize) -> Self {
         let offers = smallvec![Offer::new(issued.clone())];
-        Self { offers, left: members, got: Cell::new(0), bulk: OnceCell::new() }
+        Self { offers, left: members, noted: Cell::new(0), bulk: OnceCell::new() }
     }
 
     /// Adds the next update. Only before anybody has got the run.
@@ -56,16 +57,16 @@ impl Run {
         self.offers.push(Offer::new(issued.clone()));
     }
 
-    /// Notes that a client has got it. True for the first since [`Run::take_got`].
-    pub(super) fn got(&self) -> bool {
-        let before = self.got.get();
-        self.got.set(before + 1);
+    /// Notes that a client has got it. True for the first since [`Run::take_noted`].
+    pub(super) fn note(&self) -> bool {
+        let before = self.noted.get();
+        self.noted.set(before + 1);
         before == 0
     }
 
-    /// How many clients have got it since this was last asked.
-    pub(super) fn take_got(&self) -> usize {
-        self.got.take()
+    /// How many clients were noted since this was last asked.
+    pub(super) fn take_noted(&self) -> usize {
+        self.noted.take()
     }
 
     /// So many clients need not get it any more. True when nobody is left.

@@ -121,13 +121,13 @@ impl Shard {
 
     /// Runs the dispatch loop, and again when it panics: what was missed is taken from the rings.
     async fn supervise(&self, mut inbox: Inbox) {
-        let mut again = false;
+        let (mut again, mut desk) = (false, Desk::default());
         loop {
             let run = async {
                 if again {
-                    self.index.lock().recover(Now::read());
+                    self.index.lock().recover(&mut desk, Now::read());
                 }
-                self.run(&mut inbox).await;
+                self.run(&mut inbox, &mut desk).await;
             };
             if AssertUnwindSafe(run).catch_unwind().await.is_ok() {
                 return;
@@ -138,8 +138,8 @@ impl Shard {
         }
     }
 
-    async fn run(&self, inbox: &mut Inbox) {
-        let (mut batch, mut desk) = (Vec::with_capacity(BATCH), Desk::default());
+    async fn run(&self, inbox: &mut Inbox, desk: &mut Desk) {
+        let mut batch = Vec::with_capacity(BATCH);
         // When the clients that were deferred must be flushed.
         let mut due: Option<Instant> = None;
         let mut looked = Instant::now();
@@ -169,7 +169,7 @@ impl Shard {
                 looked = now;
                 take_in(&mut index, inbox, &mut batch, &mut lagged);
             }
-            index.take_turn(&mut desk, now);
+            index.take_turn(desk, now);
             if due.is_none() && !index.deferred.is_empty() {
                 due = Some(now + self.latest);
             }

@@ -54,7 +54,7 @@ pub(super) struct Mark {
     pub(super) run: u32,
 }
 
-/// What of a client waits for its turn: one line of memory, as long as that is little.
+/// What of a client waits for its turn: less than a line of memory, as long as that is little.
 #[derive(Debug, Default)]
 struct Waiting {
     narrow: bool,
@@ -160,7 +160,7 @@ impl Turns {
         (if wide { &self.wide } else { &self.narrow }).iter()
     }
 
-    /// Moves what a client is to be offered to `out`; each must be told to be [`Turns::got`].
+    /// Moves what a client is to be offered to `out`; [`Turns::leave`] must follow for each.
     pub(super) fn take(&mut self, client: u32, out: &mut Vec<Mark>) {
         let Some(waiting) = self.states.get_mut(client as usize) else { return };
         if waiting.marks.spilled() {
@@ -172,8 +172,8 @@ impl Turns {
         }
     }
 
-    /// So many clients have got a run.
-    pub(super) fn got(&mut self, key: u32, clients: usize) {
+    /// So many clients have got a run, or never will.
+    pub(super) fn leave(&mut self, key: u32, clients: usize) {
         let Some(run) = self.runs.get_mut(key as usize) else { return };
         self.offers = self.offers.saturating_sub(run.len() * clients);
         if run.leave(clients) {

@@ -173,11 +173,13 @@ impl Slot {
             data,
         };
         let issued = Arc::new(Issued::new(self.id, update, frame));
+        // Before it is sent: whatever becomes of that, history has no hole.
+        let bytes = inner.ring.bytes();
+        inner.ring.push(issued.clone(), context.history);
+        let grown = difference(bytes, inner.ring.bytes());
         // Under the lock, so that the order in every channel is the order of the sequence numbers.
         context.common.outlets.send(inner.interested, || Event::Update(issued.clone()));
-        let bytes = inner.ring.bytes();
-        inner.ring.push(issued, context.history);
-        (Outcome::Issued(seq), difference(bytes, inner.ring.bytes()))
+        (Outcome::Issued(seq), grown)
     }
 
     /// The source could not confirm.

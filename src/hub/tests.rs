@@ -1,5 +1,12 @@
-use std::thread;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::atomic::AtomicBool,
+    task::{Context, Wake, Waker},
+    thread,
+};
 
+use futures::FutureExt;
 use proptest::prelude::*;
 
 use super::{freshness::Freshness, *};
@@ -233,4 +240,30 @@ proptest! {
             prop_assert_eq!(hub.common.ageing.counts().map(|count| count as usize), counted);
         }
     }
+}
+
+/// Panics, once, where a reader is woken.
+struct Trap(AtomicBool);
+
+impl Wake for Trap {
+    fn wake(self: Arc<Self>) {
+        assert!(!self.0.swap(false, Ordering::AcqRel), "a fault on purpose");
+    }
+}
+
+#[test]
+fn a_panic_while_readers_are_woken_leaves_no_hole_in_history() {
+    let hub = hub(Config::default());
+    let mut inbox = hub.open(0).unwrap();
+    publish(&hub, "price.A-B", 1, 0);
+    while inbox.try_recv().is_ok() {}
+    assert!(inbox.ready().now_or_never().is_some(), "the waking of what was received");
+    let waker = Waker::from(Arc::new(Trap(AtomicBool::new(true))));
+    let mut ready = pin!(inbox.ready());
+    assert!(ready.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| publish(&hub, "price.A-B", 2, 0))).is_err());
+    publish(&hub, "price.A-B", 3, 0);
+    let (kept, _) = hub.topic("price.A-B").unwrap().history(1, 9);
+    let numbers: Vec<_> = kept.iter().map(|issued| issued.update.seq).collect();
+    assert_eq!(numbers, [1, 2, 3]);
 }

@@ -28,8 +28,9 @@ impl SocketWriter for TcpStream {
     }
 
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        // Not by way of the C library, for whom every call may be the end of a cancelled thread.
-        match net::send(self, bytes, SendFlags::NOSIGNAL) {
+        // Not by way of the C library, which on every call provides for a thread that is cancelled.
+        // (The vectored way is the rarer one.)
+        match net::send(self, bytes, SendFlags::empty()) {
             Err(Errno::AGAIN) => Self::try_write(self, bytes),
             done => Ok(done?),
         }

@@ -4,7 +4,6 @@ use std::{mem, sync::Arc};
 
 use slab::Slab;
 
-use super::Client;
 use crate::{
     delivery::{
         account::Account,
@@ -16,7 +15,8 @@ use crate::{
     units::now_us,
 };
 
-/// Writes after which the clock is read: for so long a latency may be told too long, some 20 µs.
+/// Writes after which the clock is read, where nothing else is done in between: for so long a latency
+/// may be told too long, some 20 µs.
 const WRITES_PER_LOOK: usize = 4;
 
 /// What is kept from client to client: memory, and figures that are not told yet.
@@ -28,8 +28,11 @@ pub(in crate::delivery) struct Desk {
     metrics: Option<Arc<Metrics>>,
     marks: Vec<Mark>,
     /// Runs that clients have got as they are since the clock was last read.
-    got: Vec<u32>,
+    fresh: Vec<u32>,
     writes: usize,
+    /// Runs that are accounted for, and how many clients have got them: those do not wait for them
+    /// any more.
+    done: Vec<(u32, usize)>,
 }
 
 impl Desk {
@@ -43,46 +46,48 @@ impl Desk {
         self.marks = marks;
     }
 
-    /// Whether what clients have got should be told before `client` is served.
-    pub(in crate::delivery) fn is_due(&self, client: &Client) -> bool {
-        self.writes >= WRITES_PER_LOOK || !self.is_of(&client.metrics)
-    }
-
-    /// A client has got all that was marked as it is, in one write.
-    pub(in crate::delivery) fn got(&mut self, marks: &[Mark], runs: &Slab<Run>) {
-        self.writes += 1;
+    /// A client has just got all that was marked as it is, in one write.
+    pub(in crate::delivery) fn note(&mut self, marks: &[Mark], runs: &Slab<Run>) {
         for mark in marks {
-            if runs.get(mark.run as usize).is_some_and(Run::got) {
-                self.got.push(mark.run);
+            if runs.get(mark.run as usize).is_some_and(Run::note) {
+                self.fresh.push(mark.run);
             }
+        }
+        self.writes += 1;
+        if self.writes >= WRITES_PER_LOOK {
+            self.look(runs);
         }
     }
 
-    /// Accounts for what clients have got.
-    pub(in crate::delivery) fn tell(&mut self, turns: &mut Turns) {
+    /// Reads the clock and accounts for what was noted. To be called before anything else is done
+    /// that takes time.
+    pub(super) fn look(&mut self, runs: &Slab<Run>) {
         if mem::take(&mut self.writes) == 0 {
             return;
         }
         self.account.written(now_us());
-        for key in self.got.drain(..) {
-            let Some(run) = turns.runs.get(key as usize) else { continue };
-            let clients = run.take_got();
+        for key in self.fresh.drain(..) {
+            let Some(run) = runs.get(key as usize) else { continue };
+            let clients = run.take_noted();
             self.account.offered_run(run, clients);
             self.account.delivered_run(run.bulk(), clients);
-            turns.got(key, clients);
+            self.done.push((key, clients));
         }
     }
 
-    /// Tells what was gathered. To be called before the shard turns to something else, and done at
-    /// the latest when the desk goes.
-    pub(in crate::delivery) fn report(&mut self) {
-        if let Some(metrics) = &self.metrics {
-            metrics.report(&mut self.account);
+    /// Tells all that was gathered. To be called before the shard turns to something else, and after
+    /// a fault.
+    pub(in crate::delivery) fn tell(&mut self, turns: &mut Turns) {
+        self.look(&turns.runs);
+        for (run, clients) in self.done.drain(..) {
+            turns.leave(run, clients);
         }
+        self.report();
     }
 
-    pub(super) fn turn_to(&mut self, metrics: &Arc<Metrics>) {
-        if !self.is_of(metrics) {
+    pub(super) fn turn_to(&mut self, metrics: &Arc<Metrics>, runs: &Slab<Run>) {
+        if !self.metrics.as_ref().is_some_and(|known| Arc::ptr_eq(known, metrics)) {
+            self.look(runs);
             self.report();
             self.metrics = Some(metrics.clone());
         }
@@ -90,8 +95,10 @@ impl Desk {
         self.packet.clear();
     }
 
-    fn is_of(&self, metrics: &Arc<Metrics>) -> bool {
-        self.metrics.as_ref().is_some_and(|known| Arc::ptr_eq(known, metrics))
+    fn report(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.report(&mut self.account);
+        }
     }
 }
 

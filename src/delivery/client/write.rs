@@ -21,12 +21,12 @@ const WRITES_PER_FLUSH: usize = 32;
 /// How a client was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::delivery) enum Served {
-    /// It got all that was marked as it is. The server's figures do not have that yet: see
-    /// [`Desk::got`].
+    /// It got all that was marked as it is. Neither the server's figures nor the turns have that
+    /// yet: [`Desk::note`] must follow.
     AsItWas,
     /// What was marked is for later, and a flush of that has become due.
     Later,
-    /// It got, or waits for, what it is to get.
+    /// There is nothing more to do for it now.
     Done,
 }
 
@@ -50,7 +50,7 @@ impl Client {
     ) -> Served {
         let mut state = self.look();
         let (mut rest, mut before) = (marks, Noticed::default());
-        desk.turn_to(&self.metrics);
+        desk.turn_to(&self.metrics, runs);
         if std::mem::take(&mut state.calm)
             && let Some(bytes) = desk.packet.whole(marks, runs, &self.near)
         {
@@ -64,11 +64,13 @@ impl Client {
                 return Served::AsItWas;
             }
             rest = &[];
+            desk.look(runs);
             let Desk { packet, account, .. } = desk;
             account.written(now_us());
-            packet.gather(marks, runs, &self.near, account);
+            packet.gather_whole(marks, runs, &self.near, account);
             state.outbox.settle(packet, runs, written, account, now);
         } else {
+            desk.look(runs);
             if state.corked.is_some() {
                 state.offer(marks, runs, now);
                 return Served::Done;

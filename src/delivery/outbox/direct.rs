@@ -106,8 +106,8 @@ impl Packet {
         Some(&self.bytes)
     }
 
-    /// Gathers the same: not all of it was written.
-    pub(in crate::delivery) fn gather(
+    /// Gathers what [`Packet::whole`] gave, of which not all was written.
+    pub(in crate::delivery) fn gather_whole(
         &mut self,
         marks: &[Mark],
         runs: &Slab<Run>,

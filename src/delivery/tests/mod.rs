@@ -18,6 +18,7 @@ mod stress;
 mod subscriber;
 mod subscribing;
 mod terms;
+mod totals;
 mod verdict;
 pub(super) mod visits;
 mod walks;

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     wire::{Message, Wire},
-    world::{World, counter, every},
+    world::{World, counter, every, latest},
 };
 use crate::{
     delivery::{
@@ -32,7 +32,7 @@ use crate::{
     },
     shutdown::{self, Stage, Tasks, Trigger},
     telemetry::{Logged, Telemetry},
-    units::Span,
+    units::{Span, now_us},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,12 +43,15 @@ const TOPIC: &str = "bench.0";
 struct Socket {
     wire: Wire,
     faulty: Arc<AtomicBool>,
+    /// How long a write takes.
+    takes: Arc<Mutex<Duration>>,
     written: Arc<(Mutex<()>, Condvar)>,
 }
 
 impl SocketWriter for Socket {
     fn try_write_vectored(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         assert!(!self.faulty.load(Ordering::Acquire), "a fault on purpose");
+        thread::sleep(*self.takes.lock());
         let taken = self.wire.try_write_vectored(slices);
         let _held = self.written.0.lock();
         self.written.1.notify_all();
@@ -132,11 +135,19 @@ impl Shard {
     fn subscriptions(&self) -> u64 {
         counter(&self.telemetry.render(), "tickwire_subscriptions", "")
     }
+
+    fn delivered(&self) -> u64 {
+        counter(&self.telemetry.render(), "tickwire_delivered_total", "")
+    }
 }
 
 impl Client {
     fn broken(&self) -> bool {
         self.subscriber.flow().broken
+    }
+
+    fn delivered(&self) -> u64 {
+        self.subscriber.subscriptions().iter().map(|row| row.ledger.delivered).sum()
     }
 
     fn break_socket(&self) {
@@ -303,16 +314,41 @@ impl Wake for Trap {
 fn a_dispatch_loop_that_panics_is_started_again_and_nobody_misses_anything() {
     let shard = Shard::start(Duration::ZERO);
     let (first, faulty, last) = (shard.client(), shard.client(), shard.client());
+    shard.publish(1);
+    all_get(&[&first, &faulty, &last], 1, 1);
     faulty.break_socket();
     let waker = Waker::from(Arc::new(Trap(AtomicBool::new(true))));
     let mut context = Context::from_waker(&waker);
     while faulty.subscriber.poll_woken(&mut context).is_ready() {}
     // `last` is due when the loop panics at the client before it.
-    shard.publish(1);
-    all_get(&[&first, &last], 1, 1);
     shard.publish(2);
     all_get(&[&first, &last], 1, 2);
+    shard.publish(3);
+    all_get(&[&first, &last], 1, 3);
     assert!(faulty.broken());
+    let clients = [&first, &faulty, &last];
+    assert_eq!(clients.map(Client::delivered), [3, 1, 3]);
+    eventually("what was delivered before the fault is counted", || shard.delivered() == 7);
+}
+
+#[test]
+fn the_time_that_another_client_takes_is_no_latency_of_the_one_before_it() {
+    let shard = Shard::start(Duration::ZERO);
+    let first = shard.client();
+    let slow = shard.client_by(usize::MAX, &latest());
+    shard.publish(now_us());
+    all_get(&[&first, &slow], 1, 1);
+    eventually("both are counted", || shard.delivered() == 2);
+    let within = |limit: &str| {
+        let name = "tickwire_delivery_latency_seconds_bucket";
+        counter(&shard.telemetry.render(), name, &format!("le=\"{limit}\""))
+    };
+    let (quick, all) = (within("0.25"), within("+Inf"));
+    *slow.socket.takes.lock() = Duration::from_millis(300);
+    shard.publish(now_us());
+    all_get(&[&first, &slow], 1, 2);
+    eventually("both are counted", || within("+Inf") == all + 2);
+    assert_eq!(within("0.25"), quick + 1);
 }
 
 #[test]

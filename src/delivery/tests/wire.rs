@@ -109,12 +109,13 @@ fn split_frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, &short) = (bytes.first()?, bytes.get(1)?);
     assert_eq!(first, 0x81, "neither the beginning of a frame nor text");
     assert_eq!(short & 0x80, 0, "a server does not mask");
-    let (header, len) = match short {
-        126 => (4, usize::from(u16::from_be_bytes(bytes.get(2..4)?.try_into().unwrap()))),
-        127 => panic!("no message here is that long"),
-        len => (2, usize::from(len)),
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |high, low| high << 8 | usize::from(*low));
+    let (header, len, least) = match short {
+        126 => (4, number(bytes.get(2..4)?), 126),
+        127 => (10, number(bytes.get(2..10)?), 1 << 16),
+        len => (2, usize::from(len), 0),
     };
-    assert!(header == 2 || len > 125, "a length in too long a form");
+    assert!(len >= least, "a length in too long a form");
     Some((bytes.get(header..header + len)?, &bytes[header + len..]))
 }
 

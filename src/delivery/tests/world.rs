@@ -249,7 +249,7 @@ impl World {
     /// channel comes twice.
     pub(super) fn recover(&mut self) {
         let now = self.now();
-        self.index.recover(now);
+        self.index.recover(&mut Desk::default(), now);
         self.take_turns();
     }
 

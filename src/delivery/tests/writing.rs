@@ -1,10 +1,7 @@
 //! From the queue to the socket.
 
 use super::world::{ROOMY, World, every, latest, with_snapshot, with_status};
-use crate::{
-    delivery::TransportKind,
-    protocol::frame::{Opcode, frame},
-};
+use crate::protocol::frame::{Opcode, frame};
 
 #[test]
 fn an_answer_never_stands_inside_a_frame_that_is_partly_written() {
@@ -113,30 +110,6 @@ fn many_topics_are_delivered_and_accounted_as_few_are() {
         let ledger = world.ledger(client, topic);
         assert_eq!((ledger.published, ledger.delivered, ledger.queued), (8, 8, 0), "{topic}");
     }
-}
-
-#[test]
-fn what_clients_get_one_after_the_other_counts_for_the_transport_of_each() {
-    let mut world = World::new();
-    for clients in [2, 9, 5] {
-        for transport in TransportKind::ALL {
-            world.by_transport(transport);
-            for _ in 0..clients {
-                let client = world.connect_open();
-                world.subscribe(client, "price.>", &every());
-            }
-        }
-    }
-    world.publish("price.A-B", 1);
-    world.publish("price.A-C", 1);
-    world.publish_and_pump("price.A-B", 2);
-    for transport in TransportKind::ALL {
-        assert_eq!(world.counter("tickwire_delivered_total", transport.as_str()), 4 * 16);
-    }
-    for name in ["tickwire_offered_total", "tickwire_delivery_latency_seconds_count"] {
-        assert_eq!(world.counter(name, ""), 2 * 4 * 16, "{name}");
-    }
-    assert_eq!(world.index.turns.counts(), [0; 3]);
 }
 
 #[test]
