@@ -17,8 +17,10 @@ pub struct Interest {
 
 #[derive(Debug, Default)]
 struct Subscribed {
-    exact: HashMap<Topic, usize>,
-    wild: Vec<(Pattern, usize)>,
+    /// Names.
+    exact: HashMap<Pattern, usize>,
+    /// Patterns with a wildcard.
+    wild: HashMap<Pattern, usize>,
 }
 
 impl Default for Interest {
@@ -52,9 +54,8 @@ impl Interest {
     #[cfg(test)]
     pub fn counts(&self) -> std::collections::BTreeMap<String, usize> {
         let subscribed = self.subscribed.lock();
-        let exact = subscribed.exact.iter().map(|(topic, count)| (topic.to_string(), *count));
-        let wild = subscribed.wild.iter();
-        exact.chain(wild.map(|(pattern, count)| (pattern.to_string(), *count))).collect()
+        let all = subscribed.exact.iter().chain(&subscribed.wild);
+        all.map(|(pattern, count)| (pattern.to_string(), *count)).collect()
     }
 
     /// Tells when what is subscribed at all has changed.
@@ -64,52 +65,28 @@ impl Interest {
 }
 
 impl Subscribed {
+    fn like(&mut self, pattern: &Pattern) -> &mut HashMap<Pattern, usize> {
+        if pattern.is_wildcard() { &mut self.wild } else { &mut self.exact }
+    }
+
     /// Tells whether it is the first of its kind.
     fn begin(&mut self, pattern: &Pattern) -> bool {
-        let count = match pattern.as_topic() {
-            Some(topic) => self.exact.entry(topic).or_default(),
-            None => {
-                let known = self.wild.iter().position(|(known, _)| known == pattern);
-                let at = known.unwrap_or_else(|| {
-                    self.wild.push((pattern.clone(), 0));
-                    self.wild.len() - 1
-                });
-                let Some((_, count)) = self.wild.get_mut(at) else { return false };
-                count
-            }
-        };
+        let count = self.like(pattern).entry(pattern.clone()).or_default();
         *count += 1;
         *count == 1
     }
 
     /// Tells whether it was the last of its kind.
     fn end(&mut self, pattern: &Pattern) -> bool {
-        match pattern.as_topic() {
-            Some(topic) => {
-                let Some(count) = self.exact.get_mut(&topic) else { return false };
-                *count -= 1;
-                *count == 0 && self.exact.remove(&topic).is_some()
-            }
-            None => {
-                let known = self.wild.iter().position(|(known, _)| known == pattern);
-                let Some((at, (_, count))) =
-                    known.and_then(|at| Some((at, self.wild.get_mut(at)?)))
-                else {
-                    return false;
-                };
-                *count -= 1;
-                let last = *count == 0;
-                if last {
-                    self.wild.swap_remove(at);
-                }
-                last
-            }
-        }
+        let like = self.like(pattern);
+        let Some(count) = like.get_mut(pattern) else { return false };
+        *count -= 1;
+        *count == 0 && like.remove(pattern).is_some()
     }
 
     fn has(&self, topic: &Topic) -> bool {
         let name = topic.as_str();
-        self.exact.contains_key(topic) || self.wild.iter().any(|(pattern, _)| pattern.matches(name))
+        self.exact.contains_key(name) || self.wild.keys().any(|pattern| pattern.matches(name))
     }
 }
 
