@@ -66,7 +66,7 @@ impl App {
         let deps = Deps { hub: hub.clone(), telemetry: telemetry.clone(), sandbox_url, credits };
         let upstream = Upstream::build(config.feeds.clone(), config.consolidate.clone(), deps)?;
         let (health, intake) = (upstream.health(), upstream.intake());
-        upstream.start(&producers, shutdown.clone());
+        upstream.start(&producers, shutdown.clone()).context("a feed could not be started")?;
 
         let admission = Admission::new(&config.limits);
         let door = Sessions::new(

@@ -3,9 +3,9 @@
 //! Stopping has stages so that a client is told before it is cut off: `Draining` (say so, take no
 //! more), `Stopping` (producers end), `Closing` (sessions flush and close).
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, io, sync::Arc, thread, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{runtime::Builder, sync::watch};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
@@ -87,6 +87,22 @@ impl Tasks {
         drop(self.0.spawn_on(task.instrument(span), handle));
     }
 
+    /// As [`Tasks::spawn`], on a thread of its own, where there are timers and no sockets: for what
+    /// waits for nothing but the time. Where sockets are waited for as well, each timer that is set
+    /// wakes the thread that has set it.
+    ///
+    /// # Errors
+    /// As the system says, when there is no room for a thread.
+    pub fn spawn_thread<F>(&self, name: &str, task: F) -> io::Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let task = self.0.track_future(task);
+        thread::Builder::new().name(name.to_owned()).spawn(move || runtime.block_on(task))?;
+        Ok(())
+    }
+
     /// Waits until no more tasks will come and every one has ended.
     pub async fn wait(&self) {
         self.0.wait().await;
@@ -111,6 +127,8 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
+    use tokio::sync::oneshot;
+
     use super::*;
 
     #[tokio::test]
@@ -126,9 +144,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_task_with_a_thread_of_its_own_is_waited_for() {
+        let (tasks, (end, ended)) = (Tasks::default(), oneshot::channel::<()>());
+        let (name, named) = oneshot::channel();
+        let task = async move {
+            drop(name.send(thread::current().name().map(str::to_owned)));
+            // A timer works as well.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            drop(ended.await);
+        };
+        tasks.spawn_thread("apart", task).unwrap();
+        assert_eq!(named.await.unwrap().as_deref(), Some("apart"));
+        assert!(!tasks.join(Duration::from_millis(1)).await);
+        assert_eq!(tasks.len(), 1);
+        drop(end);
+        assert!(tasks.join(Duration::from_secs(5)).await);
+    }
+
+    #[tokio::test]
     async fn a_task_that_panics_ends_alone_and_is_joined() {
         let tasks = Tasks::default();
         tasks.spawn("panics", async { panic!("on purpose") });
+        tasks.spawn_thread("panics", async { panic!("on purpose") }).unwrap();
         tasks.spawn("lives", async {});
         assert!(tasks.join(Duration::from_secs(5)).await);
     }

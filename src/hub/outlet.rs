@@ -39,14 +39,22 @@ pub(super) struct Outlets {
 #[derive(Debug)]
 struct Outlet {
     events: broadcast::Sender<Event>,
-    ready: Arc<Notify>,
+    ready: Arc<Ready>,
+}
+
+/// How a reader is woken.
+#[derive(Debug, Default)]
+struct Ready {
+    notify: Notify,
+    /// The core on which it began to wait: the system lets it go on there if it can.
+    core: AtomicUsize,
 }
 
 /// The reader's end of an outlet. Only one may wait for an outlet at a time.
 #[derive(Debug)]
 pub struct Inbox {
     events: broadcast::Receiver<Event>,
-    ready: Arc<Notify>,
+    ready: Arc<Ready>,
 }
 
 /// Values that are published together: readers are woken when it is dropped, or when there are many.
@@ -107,11 +115,30 @@ impl Outlets {
     }
 
     fn wake(&self, bits: u64) {
-        for (index, outlet) in self.all.iter().enumerate() {
-            if bits & (1 << index) != 0 {
-                outlet.ready.notify_one();
-            }
+        if bits != 0 {
+            self.wake_from(current_core(), bits);
         }
+    }
+
+    /// Wakes the readers of `bits`, those that wait on `core`, the caller's own, last. They find it
+    /// taken: woken first, one of them moves to the core of another, which then finds that taken;
+    /// or it takes the core from the caller, and who was not woken yet waits until it is done.
+    fn wake_from(&self, core: usize, bits: u64) {
+        let waits_here = |outlet: &&Outlet| outlet.ready.core.load(Ordering::Relaxed) == core;
+        let woken = || self.chosen(bits);
+        woken().filter(|outlet| !waits_here(outlet)).for_each(Outlet::wake);
+        woken().filter(waits_here).for_each(Outlet::wake);
+    }
+
+    fn chosen(&self, bits: u64) -> impl Iterator<Item = &Outlet> {
+        let chosen = move |(index, _): &(usize, &Outlet)| bits & (1 << index) != 0;
+        self.all.iter().enumerate().filter(chosen).map(|(_, outlet)| outlet)
+    }
+}
+
+impl Outlet {
+    fn wake(&self) {
+        self.ready.notify.notify_one();
     }
 }
 
@@ -137,16 +164,28 @@ impl Inbox {
     pub fn ready(&self) -> impl Future<Output = ()> + '_ {
         // Several wake-ups may have become one, and their reader may not have taken everything.
         if self.events.is_empty() {
-            Either::Left(self.ready.notified())
+            self.ready.core.store(current_core(), Ordering::Relaxed);
+            Either::Left(self.ready.notify.notified())
         } else {
             Either::Right(ready(()))
         }
     }
 }
 
+/// The core on which the caller runs. Where the system does not tell, all seem to run on one.
+fn current_core() -> usize {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::sched_getcpu();
+    #[cfg(not(target_os = "linux"))]
+    0
+}
+
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Wake, Waker};
+
     use futures::FutureExt;
+    use parking_lot::Mutex;
 
     use super::*;
     use crate::{
@@ -161,7 +200,7 @@ mod tests {
     }
 
     fn is_woken(inbox: &Inbox) -> bool {
-        inbox.ready.notified().now_or_never().is_some()
+        inbox.ready.notify.notified().now_or_never().is_some()
     }
 
     fn received(inbox: &mut Inbox) -> usize {
@@ -178,6 +217,51 @@ mod tests {
         assert!(inbox.ready().now_or_never().is_some());
         assert!(inbox.try_recv().is_ok());
         assert!(inbox.ready().now_or_never().is_none());
+    }
+
+    /// Writes down that its reader was woken.
+    struct Woken(usize, Arc<Mutex<Vec<usize>>>);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().push(self.0);
+        }
+    }
+
+    /// The order in which readers that wait on `cores` are woken from `core`.
+    fn order(cores: [usize; 3], core: usize) -> Vec<usize> {
+        let (outlets, order) = (Outlets::new(3), Arc::<Mutex<Vec<usize>>>::default());
+        let inboxes: Vec<_> = (0..3).map(|index| outlets.open(index).unwrap()).collect();
+        let mut waits: Vec<_> = inboxes.iter().map(|inbox| Box::pin(inbox.ready())).collect();
+        for (index, wait) in waits.iter_mut().enumerate() {
+            let waker = Waker::from(Arc::new(Woken(index, order.clone())));
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            outlets.all[index].ready.core.store(cores[index], Ordering::Relaxed);
+        }
+        outlets.wake_from(core, 0b111);
+        order.lock().clone()
+    }
+
+    #[test]
+    fn readers_on_the_core_of_who_wakes_them_are_woken_last() {
+        assert_eq!(order([7, 8, 7], 7), [1, 0, 2]);
+        assert_eq!(order([7, 8, 7], 8), [0, 2, 1]);
+        assert_eq!(order([7, 8, 7], 9), [0, 1, 2]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn who_begins_to_wait_says_on_which_core() {
+        let outlets = Outlets::new(1);
+        let inbox = outlets.open(0).unwrap();
+        let core = || inbox.ready.core.load(Ordering::Relaxed);
+        inbox.ready.core.store(usize::MAX, Ordering::Relaxed);
+        outlets.send(1, event);
+        drop(inbox.ready());
+        assert_eq!(core(), usize::MAX);
+        let inbox = outlets.open(0).unwrap();
+        drop(inbox.ready());
+        assert_ne!(core(), usize::MAX);
     }
 
     #[test]

@@ -40,7 +40,7 @@ mod supervise;
 mod synthetic;
 mod validate;
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, io, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -168,7 +168,10 @@ impl Upstream {
 
     /// Starts a task for each feed and one that lets time pass. They end when producers are to
     /// stop.
-    pub fn start(mut self, tasks: &Tasks, shutdown: Shutdown) {
+    ///
+    /// # Errors
+    /// As the system says, when there is no room for the thread of a feed.
+    pub fn start(mut self, tasks: &Tasks, shutdown: Shutdown) -> io::Result<()> {
         if let Some(keeper) = self.keeper.take() {
             tasks.spawn("credits", keeper.run(shutdown.clone()));
         }
@@ -187,7 +190,8 @@ impl Upstream {
                         payload_bytes: config.payload_bytes,
                     };
                     let work = Synthetic::new(feed.clone(), hub, clock, load);
-                    spawn(tasks, &feed, supervise(work, shutdown.clone()));
+                    let name = format!("feed-{}", feed.name());
+                    tasks.spawn_thread(&name, supervise(work, shutdown.clone()))?;
                 }
                 Kind::Poll(poll) => {
                     let every = config.every.0;
@@ -204,6 +208,7 @@ impl Upstream {
             clock: self.clock,
         };
         tasks.spawn("sweep", sweep.run(shutdown));
+        Ok(())
     }
 
     /// Starts the task of a feed that asks an upstream, first at `first`.

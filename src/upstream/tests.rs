@@ -1,8 +1,10 @@
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::*;
 use crate::{
-    hub,
+    hub::{self, Event},
     market::State,
     shutdown::{self, Stage},
     units::now_us,
@@ -91,16 +93,23 @@ fn the_sandbox_is_a_base_url_that_may_be_private() {
     assert!(!target("https://api.binance.com").allow_private);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn feeds_run_report_and_end_together() {
     let upstream = build(&[BENCH], None).unwrap();
-    let (health, hub) = (upstream.health(), upstream.hub.clone());
+    let (health, mut published) = (upstream.health(), upstream.hub.open(0).unwrap());
     let (trigger, shutdown) = shutdown::channel();
     let tasks = Tasks::default();
     assert_eq!(health.feeds(now_us())[0].state, State::Down);
-    upstream.start(&tasks, shutdown);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert!(hub.topic("bench.1").unwrap().head(0).seq > 40);
+    upstream.start(&tasks, shutdown).unwrap();
+    let ten_updates = async {
+        let mut updates = 0;
+        while updates < 10 {
+            published.ready().await;
+            let events = std::iter::from_fn(|| published.try_recv().ok());
+            updates += events.filter(|event| matches!(event, Event::Update(_))).count();
+        }
+    };
+    timeout(Duration::from_secs(10), ten_updates).await.unwrap();
     let report = &health.feeds(now_us())[0];
     assert_eq!((report.name.as_str(), report.state), ("bench", State::Live));
     assert_eq!(tasks.len(), 2);
