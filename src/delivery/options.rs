@@ -104,13 +104,13 @@ impl Options {
 
     /// The filter, where it is all that stands between the updates and the client: what it lets
     /// through goes out as the hub made it, and nothing is remembered of it.
-    pub(super) fn filter_alone(&self) -> Option<&Filter> {
+    pub(super) fn filter_alone(&self) -> Option<&Arc<Filter>> {
         let alone = self.mode == Mode::Every
             && self.trigger == Trigger::Level
             && self.min_change.is_none()
             && self.projection.is_none()
             && self.interval.is_none();
-        self.filter.as_deref().filter(|_| alone)
+        self.filter.as_ref().filter(|_| alone)
     }
 
     /// Checks what was asked.

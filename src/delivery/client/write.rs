@@ -52,7 +52,7 @@ impl Client {
         let (mut rest, mut before) = (marks, Noticed::default());
         desk.turn_to(&self.metrics, runs);
         if std::mem::take(&mut state.calm)
-            && let Some(bytes) = desk.packet.whole(marks, runs, &self.near)
+            && let Some(bytes) = desk.packet.whole(marks, runs, &self.near, &state.outbox)
         {
             let len = bytes.len();
             let written = state.flow.note(self.writer.try_write(bytes), now);

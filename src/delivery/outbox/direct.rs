@@ -10,7 +10,6 @@ use super::{Near, Outbox, Partial, wire::Next};
 use crate::{
     delivery::{
         account::Account,
-        filter::Filter,
         offer::{Offer, Variant},
         run::Run,
         turns::Mark,
@@ -78,16 +77,19 @@ impl Packet {
         self.push(view, sub, What::Run(run), len);
     }
 
-    /// All that is marked in one piece, where it goes out as it is and is not too much at once.
+    /// All that is marked in one piece, where it goes out as it is and is not too much at once: for a
+    /// client of whom `near` are the first lanes and for whom nothing waits in `outbox`.
     pub(in crate::delivery) fn whole<'a>(
         &'a mut self,
         marks: &[Mark],
         runs: &'a Slab<Run>,
         near: &Near,
+        outbox: &Outbox,
     ) -> Option<&'a [u8]> {
         let piece = |mark: &Mark| {
-            near.whole(mark.view)?;
-            Some(&runs.get(mark.run as usize)?.bulk().bytes[..])
+            let (lane, run) = (near.get(mark.view)?, runs.get(mark.run as usize)?);
+            let goes = lane.is_whole() || outbox.lets_through(mark.view, run);
+            goes.then(|| &run.bulk().bytes[..])
         };
         let (first, others) = marks.split_first()?;
         let first = piece(first)?;
@@ -115,7 +117,7 @@ impl Packet {
         account: &mut Account,
     ) {
         for mark in marks {
-            if let (Some(run), Some(lane)) = (runs.get(mark.run as usize), near.whole(mark.view)) {
+            if let (Some(run), Some(lane)) = (runs.get(mark.run as usize), near.get(mark.view)) {
                 account.offered_run(run, 1);
                 self.push_run(mark.view, lane.sub(), mark.run, run.bulk().bytes.len());
             }
@@ -189,20 +191,11 @@ impl Outbox {
         let lane = self.lanes.get(mark.view)?;
         // Where nothing is held back, nothing of the topic can wait either.
         let key = lane.sub();
-        if lane.is_whole() && self.held.is_empty() {
+        if self.held.is_empty() && (lane.is_whole() || self.lets_through(mark.view, run)) {
             packet.push_run(mark.view, key, mark.run, run.bulk().bytes.len());
             return Some(());
         }
         let owner = self.subs.get_mut(key as usize)?;
-        let passes =
-            |filter: &Filter| run.offers.iter().all(|offer| offer.verdict(filter).passes());
-        if self.held.is_empty()
-            && self.format.is_bare()
-            && owner.options.filter_alone().is_some_and(passes)
-        {
-            packet.push_run(mark.view, key, mark.run, run.bulk().bytes.len());
-            return Some(());
-        }
         owner.ledger.published += count;
         owner.ledger.queued += count;
         for offer in &run.offers {

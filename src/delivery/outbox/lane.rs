@@ -13,7 +13,7 @@ use slab::Slab;
 
 use super::{Outbox, Subscription};
 use crate::{
-    delivery::{run::Run, turns::Mark, view::View},
+    delivery::{filter::Filter, run::Run, turns::Mark, view::View},
     hub::Slot,
     protocol::params::Mode,
 };
@@ -39,6 +39,9 @@ pub(in crate::delivery) struct Lane {
 pub(in crate::delivery) struct Lanes {
     near: Arc<Near>,
     far: Vec<Lane>,
+    /// Filters that are all that stands between a topic and the client, by view; none of a client
+    /// that has no filters.
+    filters: Vec<Option<Arc<Filter>>>,
 }
 
 /// The first of a client's lanes. They are changed under its lock alone, and apart from what that
@@ -51,11 +54,6 @@ impl Near {
     pub(in crate::delivery) fn approach(&self) {
         let ends = [self.0.first(), self.0.last()];
         black_box(ends.map(|lane| lane.map(|lane| lane.load(Ordering::Relaxed))));
-    }
-
-    /// The lane of a topic that goes to the client as it is.
-    pub(super) fn whole(&self, view: u32) -> Option<Lane> {
-        self.get(view).filter(|lane| lane.is_whole())
     }
 
     /// Notes that runs were offered and delivered at once. True when the ledgers should be brought
@@ -73,7 +71,8 @@ impl Near {
         is_due
     }
 
-    fn get(&self, view: u32) -> Option<Lane> {
+    /// The lane of a topic, where it is one of these.
+    pub(super) fn get(&self, view: u32) -> Option<Lane> {
         self.0.get(view as usize).map(|lane| Lane::unpack(lane.load(Ordering::Relaxed)))
     }
 
@@ -104,6 +103,16 @@ impl Lanes {
         }
         if let Some(known) = self.far.get_mut(place) {
             *known = lane;
+        }
+    }
+
+    fn set_filter(&mut self, view: u32, filter: Option<Arc<Filter>>) {
+        let place = view as usize;
+        if self.filters.len() <= place && filter.is_some() {
+            self.filters.resize(place + 1, None);
+        }
+        if let Some(known) = self.filters.get_mut(place) {
+            *known = filter;
         }
     }
 
@@ -144,11 +153,21 @@ impl Outbox {
         self.lanes.post(view, &mut self.subs);
         let sub = self.views.get(view as usize).map(|topic| topic.sub);
         let owner = sub.and_then(|sub| self.subs.get(sub as usize));
+        // Where a letter is made for a client, it is made for each update.
+        let owner = owner.filter(|_| self.format.is_bare());
         let whole = owner
             .is_some_and(|owner| owner.options.mode == Mode::Every && owner.options.takes_all());
-        // Where a letter is made for a client, it is made for each update.
-        let whole = whole && self.format.is_bare();
+        let filter = owner.and_then(|owner| owner.options.filter_alone()).cloned();
         self.lanes.set(view, Lane::new(sub.unwrap_or_default(), whole));
+        self.lanes.set_filter(view, filter);
+    }
+
+    /// Whether a run goes to the client as it is, since it passes the filter that alone stands
+    /// between.
+    pub(super) fn lets_through(&self, view: u32, run: &Run) -> bool {
+        let filter = self.lanes.filters.get(view as usize).and_then(Option::as_deref);
+        let passes = |filter| run.offers.iter().all(|offer| offer.verdict(filter).passes());
+        filter.is_some_and(passes)
     }
 
     /// Brings the ledgers up to date.
