@@ -66,8 +66,10 @@ use crate::{
     telemetry::Telemetry,
 };
 use client::Client;
+use index::Touched;
 use metrics::Metrics;
 use shard::Shard;
+use subscribe::Begun;
 
 /// Topics that a client subscribes before the others of its shard get their turn.
 const TOPICS_PER_TURN: usize = 64;
@@ -187,9 +189,9 @@ impl Subscriber {
         reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
     ) {
         self.client.cork();
-        let mut rows = Vec::with_capacity(asked.topics.len());
-        self.subscribe_those(&asked.topics, asked, options, &mut rows);
-        self.answer(reply(&rows));
+        let mut subscribing = Subscribing::new(asked, options);
+        while self.take_turn(&mut subscribing) {}
+        self.answer(reply(&subscribing.rows));
     }
 
     /// As [`Subscriber::subscribe`], for whoever is on the client's shard: its other clients get their
@@ -201,39 +203,39 @@ impl Subscriber {
         reply: impl FnOnce(&[SubscribeRow]) -> Bytes,
     ) {
         self.client.cork();
-        let mut rows = Vec::with_capacity(asked.topics.len());
-        let mut left = &*asked.topics;
-        while let Some((turn, rest)) = left.split_at_checked(turn_of(left)) {
-            self.subscribe_those(turn, asked, options, &mut rows);
-            left = rest;
-            if left.is_empty() {
-                break;
-            }
+        let mut subscribing = Subscribing::new(asked, options);
+        while self.take_turn(&mut subscribing) {
             tokio::task::yield_now().await;
         }
-        self.answer(reply(&rows));
+        self.answer(reply(&subscribing.rows));
     }
 
-    /// Subscribes, without an answer, and writes to the others whom that brings something.
-    fn subscribe_those(
-        &self,
-        topics: &[String],
-        asked: &Subscribe,
-        options: &Options,
-        rows: &mut Vec<SubscribeRow>,
-    ) {
+    /// Subscribes to a part, without an answer, and writes to the others whom that brings something.
+    /// Tells whether anything is left.
+    fn take_turn(&self, subscribing: &mut Subscribing<'_>) -> bool {
+        let Subscribing { asked, options, left, begun, rows } = subscribing;
+        let (client, resume) = (&self.client, asked.resume.as_ref());
         let mut touched = Vec::new();
-        for text in topics {
-            let (row, more) =
-                self.shard.subscribe(&self.client, text, options, asked.resume.as_ref());
+        let mut took = |(next, more): (Begun, Touched)| {
             touched.extend(more);
-            rows.push(row);
+            next.done().map(|row| rows.push(row)).err()
+        };
+        if let Some(before) = begun.take() {
+            *begun = took(self.shard.go_on(client, before, options, resume));
+        } else {
+            let (turn, rest) = left.split_at(turn_of(left).min(left.len()));
+            *left = rest;
+            for text in turn {
+                // A pattern is alone in its turn.
+                *begun = took(self.shard.subscribe(client, text, options, resume));
+            }
         }
         // The others first: a fault in this one must not keep from them what is theirs.
         let now = Instant::now();
         for client in touched {
             client.flush_apart(now);
         }
+        begun.is_some() || !left.is_empty()
     }
 
     fn answer(&self, answer: Bytes) {
@@ -296,6 +298,23 @@ impl Subscriber {
     /// written; answers and control frames can still be sent.
     pub fn end(&self) {
         self.shard.detach(&self.client);
+    }
+}
+
+/// A request to subscribe on its way.
+struct Subscribing<'a> {
+    asked: &'a Subscribe,
+    options: &'a Options,
+    left: &'a [String],
+    /// A pattern of which not every topic has begun.
+    begun: Option<Begun>,
+    rows: Vec<SubscribeRow>,
+}
+
+impl<'a> Subscribing<'a> {
+    fn new(asked: &'a Subscribe, options: &'a Options) -> Self {
+        let rows = Vec::with_capacity(asked.topics.len());
+        Self { asked, options, left: &asked.topics, begun: None, rows }
     }
 }
 

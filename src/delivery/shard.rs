@@ -24,8 +24,8 @@ use super::{
     config::Config,
     index::{Index, Now, Touched},
     options::Options,
-    rows::{SubscribeRow, UnsubscribeRow},
-    subscribe::{self, SubscriptionLimits, Terms},
+    rows::UnsubscribeRow,
+    subscribe::{self, Begun, SubscriptionLimits, Terms},
     unsubscribe,
 };
 use crate::{
@@ -42,6 +42,9 @@ const BATCH: usize = 256;
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// How often it is looked for what came while events were passed on.
 const LOOKS: usize = 4;
+/// Topics of a pattern that begin before others get their turn: they take some 0.5 ms. What comes
+/// of those that have begun waits until all have, so that the turns must not be many.
+const TOPICS_PER_TURN: usize = 512;
 /// A fault that comes back at once must not take the whole core.
 const RESTART_AFTER: Duration = Duration::from_millis(10);
 
@@ -197,13 +200,31 @@ impl Shard {
         text: &str,
         options: &Options,
         resume: Option<&Resume>,
-    ) -> (SubscribeRow, Touched) {
-        let mut touched = Touched::new();
-        let terms = Terms { options, resume, limits: self.limits };
+    ) -> (Begun, Touched) {
+        let (mut touched, terms) = (Touched::new(), self.terms(options, resume));
         let mut index = self.index.lock();
         let now = Now::read();
-        let row = subscribe::subscribe(&mut index, client, text, terms, now, &mut touched);
-        (row, touched)
+        let begun = subscribe::subscribe(&mut index, client, text, terms, now, &mut touched);
+        (begun, touched)
+    }
+
+    /// Goes on with what [`Shard::subscribe`] has begun.
+    pub(super) fn go_on(
+        &self,
+        client: &Arc<Client>,
+        begun: Begun,
+        options: &Options,
+        resume: Option<&Resume>,
+    ) -> (Begun, Touched) {
+        let (mut touched, terms) = (Touched::new(), self.terms(options, resume));
+        let mut index = self.index.lock();
+        let now = Now::read();
+        let begun = subscribe::go_on(&mut index, client, begun, terms, now, &mut touched);
+        (begun, touched)
+    }
+
+    fn terms<'a>(&self, options: &'a Options, resume: Option<&'a Resume>) -> Terms<'a> {
+        Terms { options, resume, limits: self.limits, topics_per_turn: TOPICS_PER_TURN }
     }
 
     pub(super) fn unsubscribe(

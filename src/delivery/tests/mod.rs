@@ -2,6 +2,7 @@
 //! whose sockets take exactly what a test lets them take. Time is what the test says it is.
 
 mod backlog;
+mod begun;
 mod lane;
 mod latest;
 mod model;
