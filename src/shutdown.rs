@@ -87,9 +87,9 @@ impl Tasks {
         drop(self.0.spawn_on(task.instrument(span), handle));
     }
 
-    /// As [`Tasks::spawn`], on a thread of its own, where there are timers and no sockets: for what
-    /// waits for nothing but the time. Where sockets are waited for as well, each timer that is set
-    /// wakes the thread that has set it.
+    /// Runs `task` on a thread of its own, which has this name, with timers and without sockets: for
+    /// what waits for nothing but the time. Where sockets are waited for as well, each timer that is
+    /// set wakes the thread that has set it. A panic ends that thread alone.
     ///
     /// # Errors
     /// As the system says, when there is no room for a thread.

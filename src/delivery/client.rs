@@ -77,7 +77,7 @@ pub(super) struct Client {
 #[repr(C)]
 pub(super) struct ClientState {
     /// Nothing waits, is held back, blocked, corked or uncounted: what comes next may go to the
-    /// socket without a look at more than the near lanes. Whoever locks the client by [`Client::lock`] ends
+    /// socket without a look at more than the near lanes and their filters. Whoever locks the client by [`Client::lock`] ends
     /// that.
     calm: bool,
     /// Whether a flush is due already.

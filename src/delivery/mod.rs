@@ -71,8 +71,8 @@ use metrics::Metrics;
 use shard::Shard;
 use subscribe::Begun;
 
-/// Topics that a client subscribes before the others of its shard get their turn.
-const TOPICS_PER_TURN: usize = 64;
+/// Names of topics that a client subscribes before the others of its shard get their turn.
+const NAMES_PER_TURN: usize = 64;
 
 /// The shards, and what every client of them has in common.
 #[derive(Debug)]
@@ -218,7 +218,13 @@ impl Subscriber {
         let mut touched = Vec::new();
         let mut took = |(next, more): (Begun, Touched)| {
             touched.extend(more);
-            next.done().map(|row| rows.push(row)).err()
+            match next {
+                Begun::Whole(row) => {
+                    rows.push(row);
+                    None
+                }
+                partly @ Begun::Partly(..) => Some(partly),
+            }
         };
         if let Some(before) = begun.take() {
             *begun = took(self.shard.go_on(client, before, options, resume));
@@ -322,7 +328,7 @@ impl<'a> Subscribing<'a> {
 /// topic that there is.
 fn turn_of(texts: &[String]) -> usize {
     let is_topic = |text: &&String| !text.contains(['*', '>']);
-    texts.iter().take(TOPICS_PER_TURN).take_while(is_topic).count().max(1)
+    texts.iter().take(NAMES_PER_TURN).take_while(is_topic).count().max(1)
 }
 
 impl Drop for Subscriber {

@@ -220,6 +220,11 @@ impl Outbox {
         None
     }
 
+    /// Whether half of what may wait does.
+    pub(super) fn is_filling(&self) -> bool {
+        2 * self.queued_updates >= self.bounds.updates || 2 * self.queued_bytes >= self.bounds.bytes
+    }
+
     fn enqueue(&mut self, view: u32, sub: u32, letter: Arc<Letter>) {
         let Some(topic) = self.views.get_mut(view as usize) else { return };
         topic.waiting += 1;

@@ -44,7 +44,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(1);
 const LOOKS: usize = 4;
 /// Topics of a pattern that begin before others get their turn: they take some 0.5 ms. What comes
 /// of those that have begun waits until all have, so that the turns must not be many.
-const TOPICS_PER_TURN: usize = 512;
+const MATCHES_PER_TURN: usize = 512;
 /// A fault that comes back at once must not take the whole core.
 const RESTART_AFTER: Duration = Duration::from_millis(10);
 
@@ -224,7 +224,7 @@ impl Shard {
     }
 
     fn terms<'a>(&self, options: &'a Options, resume: Option<&'a Resume>) -> Terms<'a> {
-        Terms { options, resume, limits: self.limits, topics_per_turn: TOPICS_PER_TURN }
+        Terms { options, resume, limits: self.limits, matches_per_turn: MATCHES_PER_TURN }
     }
 
     pub(super) fn unsubscribe(

@@ -1,6 +1,8 @@
 //! Subscribing: here, and where subscriptions end, an index and a client's state change together.
 
-use std::{sync::Arc, vec};
+mod pattern;
+
+use std::sync::Arc;
 
 use super::{
     client::{Client, ClientState},
@@ -9,7 +11,7 @@ use super::{
     options::Options,
     outbox::Subscription,
     resume::{Beginning, is_at_zero},
-    rows::{ResumedRow, SubscribeRow, SubscriptionRow},
+    rows::{SubscribeRow, SubscriptionRow},
 };
 use crate::{
     hub::{Head, Slot},
@@ -19,6 +21,8 @@ use crate::{
         params::Resume,
     },
 };
+
+pub(super) use pattern::{Begun, go_on};
 
 /// How much one client may subscribe.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,7 @@ struct Put {
 }
 
 /// A string that a client asked, and the pattern that it means.
+#[derive(Clone)]
 pub(super) struct Asked {
     pub(super) text: String,
     pub(super) canonical: Option<String>,
@@ -64,28 +69,7 @@ pub(super) struct Terms<'a> {
     pub(super) resume: Option<&'a Resume>,
     pub(super) limits: SubscriptionLimits,
     /// Topics of a pattern that begin before others get their turn.
-    pub(super) topics_per_turn: usize,
-}
-
-/// A string whose subscription has begun, if it was not refused: see [`go_on`].
-pub(super) struct Begun {
-    row: SubscribeRow,
-    rest: Option<Rest>,
-}
-
-/// Topics of a pattern that have yet to begin. Those that are born in the meantime are none of them:
-/// they reach the client as they do any that has subscribed before.
-struct Rest {
-    asked: Asked,
-    put: Put,
-    slots: vec::IntoIter<Arc<Slot>>,
-}
-
-impl Begun {
-    /// What became of it, once all of its topics have begun.
-    pub(super) fn done(self) -> Result<SubscribeRow, Self> {
-        if self.rest.is_none() { Ok(self.row) } else { Err(self) }
-    }
+    pub(super) matches_per_turn: usize,
 }
 
 /// One string on its way into the index and the client's state.
@@ -119,7 +103,7 @@ pub(super) fn subscribe(
         Ok(asked) => asked,
         Err((topic, error)) => {
             let row = SubscribeRow { topic, error: Some(error), ..SubscribeRow::default() };
-            return Begun { row, rest: None };
+            return Begun::Whole(row);
         }
     };
     let outcome = match key_of(index, client) {
@@ -141,42 +125,11 @@ pub(super) fn subscribe(
         Ok(begun) => (true, begun),
         Err(error) => (false, (SubscribeRow { error: Some(error), ..Default::default() }, None)),
     };
-    let (topic, canonical) = (asked.text.clone(), asked.canonical.clone());
-    let row = SubscribeRow { topic, canonical, ok, ..row };
-    let rest = rest.map(|(put, slots)| Rest { asked, put, slots });
-    let begun = Begun { row, rest };
-    go_on(index, client, begun, terms, now, touched)
-}
-
-/// Begins the next topics of a pattern. Others may have been served since the last, and topics have
-/// been born; the client itself must have asked for nothing else.
-pub(super) fn go_on(
-    index: &mut Index,
-    client: &Arc<Client>,
-    mut begun: Begun,
-    terms: Terms<'_>,
-    now: Now,
-    touched: &mut Touched,
-) -> Begun {
-    let Some(mut rest) = begun.rest.take() else { return begun };
-    let Some(key) = key_of(index, client) else {
-        let Asked { text: topic, canonical, .. } = rest.asked;
-        let error = Some(gone());
-        let row = SubscribeRow { topic, canonical, error, ..SubscribeRow::default() };
-        return Begun { row, rest: None };
-    };
-    let slots: Vec<_> = rest.slots.by_ref().take(terms.topics_per_turn).collect();
-    let mut it = Subscribing { index, client, key, asked: &rest.asked, terms, now };
-    let heads = it.reach_heads(slots, touched);
-    let resumed = it.begin_those(&mut client.lock(), &rest.put, &heads);
-    if let Some(topics) = &mut begun.row.topics {
-        topics.extend(resumed);
+    let row = SubscribeRow { topic: asked.text, canonical: asked.canonical, ok, ..row };
+    match rest {
+        None => Begun::Whole(row),
+        Some(rest) => go_on(index, client, Begun::Partly(row, rest), terms, now, touched),
     }
-    if client.touch() {
-        touched.push(client.clone());
-    }
-    let rest = (rest.slots.len() > 0).then_some(rest);
-    Begun { rest, ..begun }
 }
 
 impl Subscribing<'_> {
@@ -209,100 +162,6 @@ impl Subscribing<'_> {
             recovered: self.terms.resume.map(|_| recovered),
             ..SubscribeRow::default()
         })
-    }
-
-    /// Subscribes to a pattern, all of whose topics have yet to begin where it is new.
-    fn pattern(
-        &mut self,
-        touched: &mut Touched,
-    ) -> Result<(SubscribeRow, Option<(Put, vec::IntoIter<Arc<Slot>>)>), ErrorBody> {
-        let pattern = &self.asked.pattern;
-        let slots = self.index.hub.matching(pattern);
-        let matched = slots.len();
-        let (known, before) = {
-            let state = self.client.look();
-            (state.names().find(pattern.as_str()).is_some(), state.matched())
-        };
-        if !known && before + matched > self.terms.limits.matched_topics {
-            let most = self.terms.limits.matched_topics;
-            let message =
-                format!("{pattern} matches {matched} topics; all patterns may match {most}");
-            return Err(ErrorBody::new(ErrorCode::TooManyTopics, message));
-        }
-        let mut row = SubscribeRow { matched: Some(matched), ..SubscribeRow::default() };
-        if known {
-            // What came before is offered by the former options.
-            let heads = self.reach_heads(slots, touched);
-            let mut state = self.client.lock();
-            let slots = heads.iter().map(|(slot, _)| slot);
-            let put = state.put(pattern, matched, slots, self.terms)?;
-            let resumed = self.begin_those(&mut state, &put, &heads);
-            row.topics = self.terms.resume.map(|_| resumed);
-            return Ok((row, None));
-        }
-        // Who waits for the birth of a topic gets it from its first update on: of those that are
-        // born the client must not be one.
-        let unseen: Vec<_> =
-            slots.iter().filter(|slot| self.index.entry(slot.id()).is_none()).cloned().collect();
-        self.reach_heads(unseen, touched);
-        let put = self.client.lock().put(pattern, matched, [].iter(), self.terms)?;
-        self.client.count_subscriptions(1);
-        self.index.hub.interest().begin(pattern);
-        self.index.wild.entry(pattern.clone()).or_default().insert(self.key);
-        row.topics = self.terms.resume.map(|_| Vec::new());
-        Ok((row, Some((put, slots.into_iter()))))
-    }
-
-    /// Brings topics up to their heads, before the client is locked: that may touch this very client.
-    fn reach_heads(
-        &mut self,
-        slots: Vec<Arc<Slot>>,
-        touched: &mut Touched,
-    ) -> Vec<(Arc<Slot>, Head)> {
-        let reached = slots.into_iter().filter_map(|slot| {
-            let head = self.index.reach_head(&slot, self.now, touched)?;
-            Some((slot, head))
-        });
-        reached.collect()
-    }
-
-    /// Begins to deliver topics of a pattern. Tells where each begins.
-    fn begin_those(
-        &mut self,
-        state: &mut ClientState,
-        put: &Put,
-        heads: &[(Arc<Slot>, Head)],
-    ) -> Vec<ResumedRow> {
-        self.supersede(state, heads);
-        let mut resumed = Vec::new();
-        for (slot, head) in heads {
-            let Some(recovered) = self.begin(state, put, slot, head) else { continue };
-            if self.terms.resume.is_some() {
-                let topic = slot.topic().to_string();
-                let (epoch, seq) = (head.epoch.clone(), head.seq);
-                resumed.push(ResumedRow { topic, epoch, seq, recovered });
-            }
-        }
-        resumed
-    }
-
-    /// Drops what [`Subscribing::begin`] would drop of each topic that reaches the client already: to
-    /// go through all that waits for each of thousands takes too long.
-    fn supersede(&self, state: &mut ClientState, heads: &[(Arc<Slot>, Head)]) {
-        let Terms { options, resume, .. } = self.terms;
-        let taken =
-            heads.iter().filter(|(slot, _)| !state.prefers_other(slot, &self.asked.pattern));
-        let views = taken.filter_map(|(slot, head)| Some((state.view_of(slot)?, head)));
-        let mut views: Vec<_> = views.map(|(view, head)| (view, head.last.is_some())).collect();
-        views.sort_unstable();
-        if !options.status {
-            let views: Vec<_> = views.iter().map(|(view, _)| *view).collect();
-            state.outbox.drop_statuses(&views);
-        }
-        if options.snapshot || resume.is_some() {
-            let views: Vec<_> = views.iter().filter(|it| it.1).map(|(view, _)| *view).collect();
-            state.outbox.drop_snapshots(&views);
-        }
     }
 
     /// Begins to deliver a topic. Tells whether it goes on from where the client left off; nothing

@@ -124,21 +124,24 @@ impl Outlets {
     /// taken: woken first, one of them moves to the core of another, which then finds that taken;
     /// or it takes the core from the caller, and who was not woken yet waits until it is done.
     fn wake_from(&self, core: usize, bits: u64) {
-        let waits_here = |outlet: &&Outlet| outlet.ready.core.load(Ordering::Relaxed) == core;
-        let woken = || self.chosen(bits);
-        woken().filter(|outlet| !waits_here(outlet)).for_each(Outlet::wake);
-        woken().filter(waits_here).for_each(Outlet::wake);
+        // Looked at once: a reader that begins to wait elsewhere meanwhile must not be forgotten.
+        let here = self.chosen(bits).filter(|(_, outlet)| outlet.ready.core() == core);
+        let here = here.fold(0, |here, (bit, _)| here | bit);
+        for (_, outlet) in self.chosen(bits & !here).chain(self.chosen(here)) {
+            outlet.ready.notify.notify_one();
+        }
     }
 
-    fn chosen(&self, bits: u64) -> impl Iterator<Item = &Outlet> {
-        let chosen = move |(index, _): &(usize, &Outlet)| bits & (1 << index) != 0;
-        self.all.iter().enumerate().filter(chosen).map(|(_, outlet)| outlet)
+    /// The outlets of `bits`, each with its own.
+    fn chosen(&self, bits: u64) -> impl Iterator<Item = (u64, &Outlet)> {
+        let outlets = self.all.iter().enumerate().map(|(index, outlet)| (1 << index, outlet));
+        outlets.filter(move |(bit, _)| bits & bit != 0)
     }
 }
 
-impl Outlet {
-    fn wake(&self) {
-        self.ready.notify.notify_one();
+impl Ready {
+    fn core(&self) -> usize {
+        self.core.load(Ordering::Relaxed)
     }
 }
 
@@ -219,12 +222,13 @@ mod tests {
         assert!(inbox.ready().now_or_never().is_none());
     }
 
-    /// Writes down that its reader was woken.
-    struct Woken(usize, Arc<Mutex<Vec<usize>>>);
+    /// Writes down that its reader was woken, and has every reader wait on another core from then on.
+    struct Woken(usize, Arc<Mutex<Vec<usize>>>, Vec<Arc<Ready>>);
 
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {
             self.1.lock().push(self.0);
+            self.2.iter().for_each(|ready| ready.core.store(usize::MAX, Ordering::Relaxed));
         }
     }
 
@@ -234,7 +238,8 @@ mod tests {
         let inboxes: Vec<_> = (0..3).map(|index| outlets.open(index).unwrap()).collect();
         let mut waits: Vec<_> = inboxes.iter().map(|inbox| Box::pin(inbox.ready())).collect();
         for (index, wait) in waits.iter_mut().enumerate() {
-            let waker = Waker::from(Arc::new(Woken(index, order.clone())));
+            let all = outlets.all.iter().map(|outlet| outlet.ready.clone()).collect();
+            let waker = Waker::from(Arc::new(Woken(index, order.clone(), all)));
             assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
             outlets.all[index].ready.core.store(cores[index], Ordering::Relaxed);
         }
@@ -254,14 +259,13 @@ mod tests {
     fn who_begins_to_wait_says_on_which_core() {
         let outlets = Outlets::new(1);
         let inbox = outlets.open(0).unwrap();
-        let core = || inbox.ready.core.load(Ordering::Relaxed);
         inbox.ready.core.store(usize::MAX, Ordering::Relaxed);
         outlets.send(1, event);
         drop(inbox.ready());
-        assert_eq!(core(), usize::MAX);
+        assert_eq!(inbox.ready.core(), usize::MAX);
         let inbox = outlets.open(0).unwrap();
         drop(inbox.ready());
-        assert_ne!(core(), usize::MAX);
+        assert_ne!(inbox.ready.core(), usize::MAX);
     }
 
     #[test]

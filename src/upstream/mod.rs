@@ -166,8 +166,8 @@ impl Upstream {
         Arc::new(Health(self.feeds.clone()))
     }
 
-    /// Starts a task for each feed and one that lets time pass. They end when producers are to
-    /// stop.
+    /// Starts a task for each feed that acts by itself, or a thread for one that makes its load here,
+    /// and a task that lets time pass. They end when producers are to stop.
     ///
     /// # Errors
     /// As the system says, when there is no room for the thread of a feed.

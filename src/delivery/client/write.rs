@@ -51,6 +51,10 @@ impl Client {
         let mut state = self.look();
         let (mut rest, mut before) = (marks, Noticed::default());
         desk.turn_to(&self.metrics, runs);
+        if state.outbox.has_filters() {
+            // They take their time.
+            desk.look(runs);
+        }
         if std::mem::take(&mut state.calm)
             && let Some(bytes) = desk.packet.whole(marks, runs, &self.near, &state.outbox)
         {

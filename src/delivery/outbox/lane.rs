@@ -1,5 +1,6 @@
 //! The little that the short way needs to know of a topic, close together: a view and a subscription
-//! lie on several lines of memory each, which for each of many clients are no longer at hand.
+//! lie on several lines of memory each, which for each of many clients are no longer at hand. Filters
+//! are beside it, of those clients that have any.
 
 use std::{
     hint::black_box,
@@ -160,6 +161,11 @@ impl Outbox {
         let filter = owner.and_then(|owner| owner.options.filter_alone()).cloned();
         self.lanes.set(view, Lane::new(sub.unwrap_or_default(), whole));
         self.lanes.set_filter(view, filter);
+    }
+
+    /// Whether filters have to be asked what the client gets.
+    pub(in crate::delivery) fn has_filters(&self) -> bool {
+        !self.lanes.filters.is_empty()
     }
 
     /// Whether a run goes to the client as it is, since it passes the filter that alone stands

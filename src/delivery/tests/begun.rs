@@ -2,17 +2,58 @@
 
 use std::collections::BTreeMap;
 
-use super::world::{TOPICS_PER_TURN, World, every, with_snapshot};
-use crate::protocol::{
-    code::ErrorCode,
-    params::{Position, Resume},
+use super::world::{LIMITS, ROOMY, World, every, with_snapshot};
+use crate::{
+    delivery::{
+        Bounds, Options, SubscribeRow,
+        index::Touched,
+        subscribe::{self, Begun, Terms},
+    },
+    protocol::{
+        code::ErrorCode,
+        params::{Position, Resume},
+    },
 };
 
+/// So few that patterns of the tests take several turns.
+const MATCHES_PER_TURN: usize = 2;
 /// Topics of which two turns begin four, and a third the last.
 const FIVE: [&str; 5] = ["price.A-B", "price.C-D", "price.E-F", "price.G-H", "price.I-J"];
 
+impl World {
+    /// As [`World::resume`], while something else happens between the turns.
+    pub(super) fn resume_in_turns(
+        &mut self,
+        peer: usize,
+        text: &str,
+        options: &Options,
+        resume: Option<&Resume>,
+        mut meanwhile: impl FnMut(&mut Self),
+    ) -> SubscribeRow {
+        let terms = Terms { options, resume, limits: LIMITS, matches_per_turn: MATCHES_PER_TURN };
+        let mut touched = Touched::new();
+        let client = self.client(peer).clone();
+        client.cork();
+        let (now, index) = (self.now(), &mut self.index);
+        let mut begun = subscribe::subscribe(index, &client, text, terms, now, &mut touched);
+        let row = loop {
+            if let Begun::Whole(row) = begun {
+                break row;
+            }
+            self.flush(std::mem::take(&mut touched));
+            meanwhile(self);
+            let (now, index) = (self.now(), &mut self.index);
+            begun = subscribe::go_on(index, &client, begun, terms, now, &mut touched);
+        };
+        client.uncork(self.next_answer(peer));
+        client.flush(self.now().instant);
+        self.flush(touched);
+        row
+    }
+}
+
 fn world() -> World {
-    assert_eq!(FIVE.len().div_ceil(TOPICS_PER_TURN), 3);
+    assert_eq!(FIVE.len().div_ceil(MATCHES_PER_TURN), 3);
     let mut world = World::new();
     publish_all(&mut world);
     world
@@ -90,6 +131,52 @@ fn every_turn_goes_on_from_where_the_client_left_off() {
     assert_eq!(rows, begun.map(|(seq, topic)| (topic, seq, true)).collect::<Vec<_>>());
     let got = got(&world, client);
     assert!(got.len() == 5 && got.values().all(|briefs| briefs == "u2 u3"), "{got:?}");
+}
+
+#[test]
+fn what_a_topic_had_for_a_wider_pattern_comes_before_it_begins_under_the_next() {
+    let mut world = world();
+    let client = world.connect_open();
+    world.subscribe(client, ">", &every());
+    world.resume_in_turns(client, "price.*", &with_snapshot(every()), None, |world| {
+        // The shard has taken it in, and the client has not had its turn yet.
+        world.hold_turns(true);
+        publish_all(world);
+    });
+    world.hold_turns(false);
+    let expected = [("price.A-B", "s1 u2 u3"), ("price.C-D", "s1 u2 u3")].into_iter();
+    let expected = expected.chain([("price.E-F", "u2 s2 u3"), ("price.G-H", "u2 s2 u3")]);
+    let expected = expected.chain([("price.I-J", "u2 u3 s3")]);
+    let expected = expected.map(|(topic, briefs)| (topic.to_owned(), briefs.to_owned()));
+    assert_eq!(got(&world, client), expected.collect());
+    assert_eq!(world.ledger(client, ">").published, 4);
+    assert_eq!(world.ledger(client, "price.*").published, 6);
+}
+
+#[test]
+fn a_topic_that_has_a_subscription_of_its_own_stays_with_it() {
+    let mut world = world();
+    let client = world.connect_open();
+    world.subscribe(client, "price.I-J", &every());
+    world.resume_in_turns(client, "price.*", &with_snapshot(every()), None, publish_all);
+    assert_eq!(got(&world, client)["price.I-J"], "u2 u3");
+    assert_eq!(world.ledger(client, "price.I-J").published, 2);
+    assert_eq!(world.ledger(client, "price.*").published, 6);
+}
+
+#[test]
+fn where_much_comes_in_between_the_rest_begins_at_once() {
+    let mut world = world();
+    let client = world.connect(Bounds { updates: 4, ..ROOMY });
+    let mut turns = 0;
+    world.resume_in_turns(client, "price.*", &every(), None, |world| {
+        turns += 1;
+        publish_all(world);
+    });
+    world.open(client);
+    assert_eq!(turns, 1);
+    let ledger = world.ledger(client, "price.*");
+    assert_eq!((ledger.published, ledger.delivered, ledger.dropped), (2, 2, 0));
 }
 
 #[test]

@@ -14,7 +14,6 @@ use crate::{
         client::{Client, Desk, Flow},
         index::{Index, Now, Touched},
         metrics::{Metrics, TransportKind},
-        subscribe::{self, Terms},
         unsubscribe,
     },
     hub::{Config, Event, Hub, Inbox, Outcome, Trouble},
@@ -32,8 +31,6 @@ use crate::{
 pub(super) const HISTORY: usize = 4;
 /// A value is live for this long.
 pub(super) const STALE_AFTER: Duration = Duration::from_secs(10);
-/// So few that patterns of the tests take several turns.
-pub(super) const TOPICS_PER_TURN: usize = 2;
 pub(super) const ROOMY: Bounds = Bounds { updates: 1000, bytes: 1 << 20 };
 pub(super) const LIMITS: SubscriptionLimits = SubscriptionLimits { topics: 64, matched_topics: 64 };
 
@@ -159,37 +156,6 @@ impl World {
         self.resume_in_turns(peer, text, options, resume, |_| {})
     }
 
-    /// As [`World::resume`], while something else happens between the turns.
-    pub(super) fn resume_in_turns(
-        &mut self,
-        peer: usize,
-        text: &str,
-        options: &Options,
-        resume: Option<&Resume>,
-        mut meanwhile: impl FnMut(&mut Self),
-    ) -> SubscribeRow {
-        let terms = Terms { options, resume, limits: LIMITS, topics_per_turn: TOPICS_PER_TURN };
-        let mut touched = Touched::new();
-        let client = self.peers[peer].client.clone();
-        client.cork();
-        let (now, index) = (self.now(), &mut self.index);
-        let mut begun = subscribe::subscribe(index, &client, text, terms, now, &mut touched);
-        let row = loop {
-            begun = match begun.done() {
-                Ok(row) => break row,
-                Err(begun) => begun,
-            };
-            self.flush(std::mem::take(&mut touched));
-            meanwhile(self);
-            let (now, index) = (self.now(), &mut self.index);
-            begun = subscribe::go_on(index, &client, begun, terms, now, &mut touched);
-        };
-        client.uncork(self.next_answer(peer));
-        client.flush(self.now().instant);
-        self.flush(touched);
-        row
-    }
-
     pub(super) fn unsubscribe(&mut self, peer: usize, text: &str) {
         self.end(peer, &[text.to_owned()]);
     }
@@ -209,7 +175,7 @@ impl World {
         self.send(peer, frame);
     }
 
-    fn next_answer(&mut self, peer: usize) -> Bytes {
+    pub(super) fn next_answer(&mut self, peer: usize) -> Bytes {
         let answers = &mut self.peers[peer].answers;
         *answers += 1;
         frame(Opcode::Text, format!(r#"{{"answer":{answers}}}"#).as_bytes())
@@ -325,7 +291,7 @@ impl World {
         self.take_turns();
     }
 
-    fn flush(&self, touched: Touched) {
+    pub(super) fn flush(&self, touched: Touched) {
         for client in touched {
             client.flush(self.now().instant);
         }
